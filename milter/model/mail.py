@@ -1,0 +1,38 @@
+"""What a front hands to the pipeline: the octets, and what the SMTP session said.
+
+Must not know how the mail arrived beyond these facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The SMTP client. `client_ip` is None when unknown (then SPF is `none`, never guessed from Received).
+
+    `client_name` is the verified reverse name or "", `helo` the name it gave in EHLO or HELO.
+    """
+
+    client_ip: str | None = None
+    client_name: str = ""
+    helo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """RFC 5321 envelope: `mail_from` without angle brackets ("" is the null sender), `rcpt_to` in order."""
+
+    mail_from: str = ""
+    rcpt_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail as received. `raw` is the DATA content after dot-unstuffing, octet for octet."""
+
+    raw: bytes
+    connection: Connection = field(default_factory=Connection)
+    envelope: Envelope = field(default_factory=Envelope)
+    queue_id: str = ""

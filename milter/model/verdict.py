@@ -1,0 +1,77 @@
+"""The judgement of one mail: findings, verdict, action, decision, and the edits that carry it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from milter.model.edit import Edit
+from milter.model.evidence import AuthFacts
+
+
+class VerdictKind(StrEnum):
+    """Does the mail claim to come from an insurer, and is that proven?"""
+
+    GENUINE = "genuine"
+    MENTION = "mention"
+    SUSPECT = "suspect"
+    IMPERSONATION = "impersonation"
+    NONE = "none"
+
+
+class Action(StrEnum):
+    """What is done with a mail."""
+
+    PASS = "pass"
+    TAG = "tag"
+    QUARANTINE = "quarantine"
+    REJECT = "reject"
+    DEFER = "defer"
+
+    @property
+    def rank(self) -> int:
+        """Order of severity, for comparing."""
+        return list(Action).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule that fired and counts. `texts` maps a language to the finished sentence; `quote` shows the place."""
+
+    rule: str
+    score: float
+    texts: dict[str, str]
+    quote: str = ""
+
+    def text(self, language: str) -> str:
+        """The sentence in this language, else English, else the first there is."""
+        return self.texts.get(language) or self.texts.get("en") or next(iter(self.texts.values()), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`insurer` is the registry id that the verdict is about, `insurer_name` its display name; `score` the sum that counts."""
+
+    kind: VerdictKind
+    insurer: str | None = None
+    insurer_name: str = ""
+    score: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is done, why, and with which edits. `would` is what enforcing would do (observe mode), else equal to `action`.
+
+    `auth` is None only when we broke (`unscanned`). `subject` is the subject as delivered.
+    """
+
+    action: Action
+    would: Action
+    verdict: Verdict
+    auth: AuthFacts | None = None
+    edits: tuple[Edit, ...] = ()
+    language: str = "fr"
+    incomplete: tuple[str, ...] = ()
+    subject: str = ""
+    unscanned: str = field(default="")

@@ -1,0 +1,77 @@
+"""The one road: a mail goes in, a Decision comes out. The SMTP proxy, a milter and `scan` all call `judge`.
+
+Must not know SMTP. Holds the one place that catches "we broke" (promise 3): what the world does is evidence,
+so an exception here is our own bug, and `on_failure` says what becomes of the mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from milter.actions import headers
+from milter.auth import collect as auth_collect
+from milter.auth.resolver import Resolver
+from milter.content import collect as content_collect
+from milter.engine import decide, evaluate
+from milter.engine.policy import Policy
+from milter.identity import collect as identity_collect
+from milter.identity.registry import Registry
+from milter.mime import message
+from milter.model.evidence import Evidence
+from milter.model.limits import Limits
+from milter.model.mail import Mail
+from milter.model.verdict import Action, Decision, Verdict, VerdictKind
+from milter.ruleset.index import RuleSet
+
+Broke = Callable[[Mail, BaseException], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """Everything that judging needs; filled by `app`, swapped as a whole.
+
+    `authserv_id` is our name in Authentication-Results; `broke` is told of our own bugs (log and counter).
+    """
+
+    resolver: Resolver
+    registry: Registry
+    ruleset: RuleSet
+    policy: Policy
+    authserv_id: str
+    broke: Broke
+    limits: Limits = field(default_factory=Limits)
+    on_failure: Literal["pass", "defer"] = "pass"
+    judge_seconds: float = 20.0
+
+
+async def judge(mail: Mail, kit: Kit) -> Decision:
+    """Judge one mail. Never raises (but for cancellation)."""
+    try:
+        return await _judge(mail, kit)
+    except Exception as bug:  # the one place: promise 3
+        kit.broke(mail, bug)
+        action = Action.DEFER if kit.on_failure == "defer" else Action.PASS
+        blank = Decision(action, action, Verdict(VerdictKind.NONE), unscanned=type(bug).__name__)
+        return headers.with_unscanned_edits(mail, blank, kit.authserv_id)
+
+
+async def _judge(mail: Mail, kit: Kit) -> Decision:
+    read = message.parse(mail.raw, kit.limits)
+    auth = await auth_collect.collect(mail, read, kit.resolver, kit.limits, seconds=kit.judge_seconds)
+    evidence = Evidence(
+        auth=auth,
+        claims=identity_collect.collect(read, mail.envelope, kit.registry, kit.limits),
+        content=content_collect.collect(read, kit.registry, kit.limits),
+        author_kind=read.author.kind,
+        author_domain=read.author.domain,
+        author_display=read.author.address.name if read.author.address else "",
+        is_list=read.is_list,
+        is_auto=read.is_auto,
+        defects=read.defects,
+        incomplete=read.incomplete,
+    )
+    verdict = evaluate.evaluate(evidence, kit.ruleset, kit.registry, kit.policy)
+    decision = decide.decide(verdict, evidence, kit.policy, mail.envelope.rcpt_to)
+    return headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)

@@ -1,0 +1,236 @@
+"""The only way in for YAML: text scalars, no duplicate or unknown key, no alias or tag, places for every error.
+
+Knows YAML and dataclasses; must not know mail. Values stay text until pydantic converts them to the type that the
+dataclass declares, so `NO`, `01` and `12:30` mean what they look like. All problems of a file are reported at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from milter.errors import FileError, Problem
+
+MAX_OCTETS = 8_388_608
+MAX_DEPTH = 30
+
+Path = tuple[str | int, ...]
+Place = tuple[int, int]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file. `value` is made of dict, list and str; `keys` and `values` map a path to (line, column) from 1."""
+
+    file: str
+    value: Any  # Any: the shape is the file's until it is validated
+    keys: dict[Path, Place]
+    values: dict[Path, Place]
+
+    def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
+        """A Problem at the place of `path`, or of the nearest parent that has a place."""
+        table = self.keys if at_key else self.values
+        probe = path
+        while probe not in table and probe:
+            table, probe = self.values, probe[:-1]
+        line, column = table.get(probe, (1, 1))
+        return Problem(self.file, line, column, dotted(path), message)
+
+
+def dotted(path: Path) -> str:
+    """`("smtp", "listen", 0)` as `smtp.listen[0]`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def parse(octets: bytes, file: str, error: type[FileError] = FileError) -> Document:
+    """Read one YAML document. Raises `error` with every duplicate key, alias and tag, or the first syntax error."""
+    if len(octets) > MAX_OCTETS:
+        raise error([Problem(file, 0, 0, "", f"larger than {MAX_OCTETS} octets; split it")])
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = octets.count(b"\n", 0, broken.start) + 1
+        raise error([Problem(file, line, 1, "", "not UTF-8; save the file as UTF-8")]) from None
+    reader = _Reader(file)
+    try:
+        _refuse_depth_and_aliases(text, reader)
+        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as broken:
+        mark = broken.problem_mark or broken.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise error([Problem(file, *place, "", _syntax(broken))]) from None
+    except yaml.YAMLError as broken:
+        raise error([Problem(file, 1, 1, "", f"not readable as YAML: {str(broken).splitlines()[0]}")]) from None
+    if reader.problems:
+        raise error(reader.problems)
+    value = reader.read(node, ()) if node is not None else {}
+    if reader.problems:
+        raise error(reader.problems)
+    return Document(file, value, reader.keys, reader.values)
+
+
+def _syntax(broken: yaml.MarkedYAMLError) -> str:
+    parts = [part for part in (broken.context, broken.problem) if part]
+    return "YAML syntax: " + ", ".join(parts).replace("\t", "\\t")
+
+
+def _refuse_depth_and_aliases(text: str, reader: _Reader) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            reader.problems.append(Problem(reader.file, *place, "", "anchors and aliases (& and *) are not allowed; write it out"))
+        elif getattr(event, "tag", None) and not _plain_tag(event):
+            reader.problems.append(Problem(reader.file, *place, "", f"tags (!) are not allowed: {event.tag}"))
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                reader.problems.append(Problem(reader.file, *place, "", f"nested deeper than {MAX_DEPTH} levels"))
+                return
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _plain_tag(event: yaml.Event) -> bool:
+    return event.tag == "!" and isinstance(event, yaml.ScalarEvent)
+
+
+class _Reader:
+    """Turns a node tree into dict, list and str and keeps the places."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.keys: dict[Path, Place] = {}
+        self.values: dict[Path, Place] = {}
+
+    def read(self, node: yaml.Node, path: Path) -> Any:
+        self.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
+        return node.value
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(Problem(self.file, *place, dotted(path), "a key must be plain text"))
+                continue
+            key = key_node.value
+            if key in result:
+                first = self.keys[(*path, key)][0]
+                self.problems.append(Problem(self.file, *place, dotted((*path, key)), f"duplicate key, first on line {first}; remove one"))
+                continue
+            self.keys[(*path, key)] = place
+            result[key] = self.read(value_node, (*path, key))
+        return result
+
+
+def read(octets: bytes, file: str, kind: type[T], error: type[FileError] = FileError) -> T:
+    """Parse and validate. `kind` is a dataclass (or a tuple, dict … of them). Raises `error` with all problems."""
+    return validate(parse(octets, file, error), kind, error)
+
+
+def validate(document: Document, kind: type[T], error: type[FileError] = FileError) -> T:
+    """Turn a document into `kind`. Unknown keys name the nearest known one; all problems come in file order."""
+    problems = list(_unknown_keys(document, kind, document.value, ()))
+    try:
+        result = _adapter(kind).validate_python(_without_unknown(document, problems))
+    except ValidationError as broken:
+        problems += [_value_problem(document, item) for item in broken.errors(include_url=False)]
+        raise error(_ordered(problems)) from None
+    if problems:
+        raise error(_ordered(problems))
+    return result
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
+
+
+def _ordered(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+
+def _unknown_keys(document: Document, kind: Any, value: Any, path: Path) -> typing.Iterator[Problem]:
+    kind = _plain(kind, value)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        hints = typing.get_type_hints(kind)
+        names = [field.name for field in dataclasses.fields(kind) if field.init]
+        for key, item in value.items():
+            if key in names:
+                yield from _unknown_keys(document, hints[key], item, (*path, key))
+            else:
+                near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+                hint = f"did you mean `{near[0]}`?" if near else "known keys: " + ", ".join(names)
+                yield document.problem((*path, key), f"unknown key; {hint}", at_key=True)
+    elif isinstance(value, list) and typing.get_args(kind):
+        for index, item in enumerate(value):
+            yield from _unknown_keys(document, typing.get_args(kind)[0], item, (*path, index))
+    elif isinstance(value, dict) and typing.get_origin(kind) is dict:
+        for key, item in value.items():
+            yield from _unknown_keys(document, typing.get_args(kind)[1], item, (*path, key))
+
+
+def _plain(kind: Any, value: Any) -> Any:
+    """The member of a union that a value of this shape means; other types as they are."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(kind) if member is not type(None)]
+        for member in members:
+            origin = typing.get_origin(member) or member
+            if isinstance(value, dict) and (dataclasses.is_dataclass(origin) or origin is dict):
+                return member
+            if isinstance(value, list) and origin in (list, tuple, frozenset):
+                return member
+        return members[0]
+    if typing.get_origin(kind) is typing.Annotated:
+        return _plain(typing.get_args(kind)[0], value)
+    return kind
+
+
+def _without_unknown(document: Document, problems: list[Problem]) -> Any:
+    if not problems:
+        return document.value
+    unknown = {(problem.line, problem.column) for problem in problems}
+
+    def clean(value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            return {key: clean(item, (*path, key)) for key, item in value.items() if document.keys[(*path, key)] not in unknown}
+        if isinstance(value, list):
+            return [clean(item, (*path, index)) for index, item in enumerate(value)]
+        return value
+
+    return clean(document.value, ())
+
+
+def _value_problem(document: Document, item: Any) -> Problem:
+    path: Path = tuple(item["loc"])
+    message: str = item["msg"]
+    if item["type"] in ("missing", "missing_argument"):
+        return document.problem(path[:-1], f"key `{path[-1]}` is missing") if len(path) > 1 else document.problem((), f"key `{path[-1]}` is missing")
+    if item["type"] in ("value_error", "assertion_error"):
+        message = str(item["ctx"]["error"])
+    known = path
+    while known not in document.values and known:
+        known = known[:-1]
+    message = message[0].lower() + message[1:]
+    shown = item["input"]
+    if isinstance(shown, str) and repr(shown[:60]) not in message:
+        message += f", not {shown[:60]!r}"
+    return document.problem(known, message)
