@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+LOCK := --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .PHONY: help demo check test soak bench generate wheel wheel-demo lock system clean
 
@@ -64,7 +65,8 @@ wheel: $(STAMP)
 
 lock:
 	$(PYTHON) -m pip install --quiet uv
-	$(PYTHON) -m uv pip compile --group dev pyproject.toml --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements-dev.lock
+	$(PYTHON) -m uv pip compile pyproject.toml --upgrade --group dev $(LOCK) -o requirements-dev.lock
+	$(PYTHON) -m uv pip compile pyproject.toml $(LOCK) -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
