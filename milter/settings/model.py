@@ -1,0 +1,114 @@
+"""The settings: one frozen field an option, with its default, its documentation and the form it must have.
+
+The example file, the reference page and the checks are made from these fields; nothing is written twice.
+Metadata: `doc` one sentence; `example` puts the key into the example file as a live line, `sample` as a comment; `form` names a check of
+`check.FORMS`; `least` and `most` bound a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from milter.model.limits import Limits
+
+T = TypeVar("T")
+
+
+def _setting(
+    default: T,
+    doc: str,
+    *,
+    example: object = None,
+    sample: object = None,
+    form: str = "",
+    least: float | None = None,
+    most: float | None = None,
+) -> T:
+    more = {"example": example, "sample": sample, "form": form, "least": least, "most": most}
+    return field(default=default, metadata={"doc": doc, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp:
+    """The SMTP proxy: where it listens, where it delivers, and what it takes."""
+
+    listen: tuple[str, ...] = _setting(
+        ("127.0.0.1:10025",), "Addresses the proxy listens on, each `IP:PORT`.", example=["127.0.0.1:10025"], form="listen"
+    )
+    next_hop: str = _setting(
+        "127.0.0.1:10026",
+        "The mail server that takes judged mail, `HOST:PORT`; must not be one of our own addresses.",
+        example="127.0.0.1:10026",
+        form="peer",
+    )
+    trusted_peers: tuple[str, ...] = _setting(
+        ("127.0.0.1", "::1"), "Addresses and networks whose XFORWARD is believed; nobody else's is.", example=["127.0.0.1", "::1"], form="network"
+    )
+    line_ends: Literal["reject", "normalise"] = _setting(
+        "reject", "Bare CR, bare LF and NUL in a mail: `reject` answers 550 5.5.2, `normalise` makes CRLF of them. Never a second mail."
+    )
+    max_octets: int = _setting(52_428_800, "Largest mail that is taken, in octets; announced as SIZE.", least=65_536, most=1_073_741_824)
+    max_recipients: int = _setting(1_000, "Most recipients of one mail; beyond it 452.", least=100, most=100_000)
+    max_connections: int = _setting(200, "Most connections at once; beyond it 421.", least=1, most=100_000)
+    idle_seconds: float = _setting(300.0, "A client that stays silent this long is disconnected (RFC 5321 §4.5.3.2.7).", least=1, most=3_600)
+    next_hop_seconds: float = _setting(
+        80.0, "The next hop has this long for each answer; below the 100 s that Postfix gives a before-queue filter.", least=1, most=600
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """The DNS that authentication asks."""
+
+    resolvers: tuple[str, ...] = _setting(
+        (),
+        "Resolvers, each `IP` or `IP:PORT`; best one of your own that validates. Empty: those of /etc/resolv.conf.",
+        example=["127.0.0.1:53"],
+        form="resolver",
+    )
+    timeout_seconds: float = _setting(5.0, "One question waits this long, tries included; then the result is `temperror`.", least=0.1, most=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Unknown keys are errors."""
+
+    hostname: str | None = _setting(
+        None,
+        "Our name in EHLO and, unless `authserv_id` differs, in Authentication-Results. Unset: the name of this machine.",
+        example="mx.example.org",
+        form="hostname",
+    )
+    authserv_id: str | None = _setting(
+        None,
+        "Our name in Authentication-Results (RFC 8601 §2.5); copies that bear it are removed at entry. Unset: `hostname`.",
+        sample="mx.example.org",
+        form="hostname",
+    )
+    policy: str | None = _setting(
+        None,
+        "What is done with a judged mail: `observe`, `tag`, `quarantine`, or a policy file. Unset: `observe`, which only adds headers.",
+        example="observe",
+        form="policy",
+    )
+    registry: tuple[str, ...] = _setting(("fr",), "Insurer registries: markets (`fr`) or registry files.", example=["fr"], form="market")
+    rules: tuple[str, ...] = _setting(
+        (),
+        "Folders of your own rules, read beside the shipped ones and those in /etc/insurer-milter/rules; their ids begin with `local-`.",
+        form="folder",
+    )
+    public_suffix_list: str | None = _setting(
+        None,
+        "A public suffix list to use in place of the newer of the shipped one and the system's.",
+        sample="/etc/insurer-milter/public_suffix_list.dat",
+        form="file",
+    )
+    data_dir: str = _setting("/var/lib/insurer-milter", "Folder of the quarantine.", example="/var/lib/insurer-milter", form="path")
+    on_failure: Literal["pass", "defer"] = _setting(
+        "pass", "When judging itself breaks: `pass` delivers with an `unscanned` header, `defer` answers 451."
+    )
+    judge_seconds: float = _setting(20.0, "DNS questions of one mail may take this long in all; the rest is `temperror`.", least=1, most=90)
+    smtp: Smtp = _setting(Smtp(), "The SMTP proxy.")  # noqa: RUF009  # frozen: safe to share
+    dns: Dns = _setting(Dns(), "The DNS.")  # noqa: RUF009  # frozen: safe to share
+    limits: Limits = _setting(Limits(), "How much of a mail is looked at. Beyond a limit `incomplete` says so.")  # noqa: RUF009  # frozen: safe to share
