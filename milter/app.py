@@ -1,0 +1,192 @@
+"""Composition root: from the settings to the parts that judge, keep and deliver mail.
+
+The only place that knows which adapter fulfils which protocol. Imported by `fronts` alone. Each function imports what it
+needs when it is called, so that a command which only reads the registry starts without DNS, HTML and database libraries.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from milter.adapters import files
+from milter.errors import FileError, Problem, SettingsError
+from milter.settings import addresses, check
+from milter.settings.model import Settings
+
+if TYPE_CHECKING:
+    from milter.actions.next_hop import NextHop
+    from milter.auth.resolver import Resolver
+    from milter.engine.policy import Policy
+    from milter.identity.registry import Registry
+    from milter.pipeline import Broke, Kit
+    from milter.quarantine.store import Store
+    from milter.ruleset.index import RuleSet
+
+DEFAULT_POLICY = "observe"
+SCAN_DEFAULTS = replace(Settings(), policy="quarantine")
+OLD_LIST_DAYS = 180
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force; `file` is where they come from, None for the defaults."""
+
+    settings: Settings
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What judging needs from files. Everything is immutable and may be shared by forked processes."""
+
+    registry: Registry
+    ruleset: RuleSet
+    policy: Policy
+
+
+def known(file: str) -> check.Known:
+    """What a settings file may name: policies and registries that exist, and paths beside it."""
+    return check.Known(files.names("policy"), files.names("registry"), folder=str(Path(file).absolute().parent))
+
+
+def load_settings(path: str | None, *, default: Settings | None = None) -> Loaded:
+    """Settings of `path`; without one `default`, or those of this machine. Raises SettingsError, OSError."""
+    from milter.settings import load
+
+    if path is None:
+        if default is not None:
+            return Loaded(default)
+        site = files.site_settings()
+        if site is None:
+            return Loaded(Settings())
+        path = str(site)
+    return Loaded(load.load(files.read(path), path, known(path)), path)
+
+
+def hostname(settings: Settings) -> str:
+    """Our name in SMTP."""
+    return settings.hostname or socket.gethostname() or "localhost"
+
+
+def authserv_id(settings: Settings) -> str:
+    """Our name in Authentication-Results."""
+    return settings.authserv_id or hostname(settings)
+
+
+def use_suffix_list(settings: Settings, today: datetime) -> str | None:
+    """Hand the public suffix list in: the configured one, else the newer of the shipped and the system's.
+
+    Returns a warning when the list is old, else None. Raises SettingsError, OSError.
+    """
+    from milter.text import domains
+
+    file = settings.public_suffix_list
+    if file is None:
+        shipped = files.shipped("config", "public_suffix_list.dat")
+        system = files.SYSTEM_SUFFIX_LIST
+        file = str(max((path for path in (shipped, system) if path.is_file()), key=_list_version, default=shipped))
+    try:
+        version = domains.use_list(files.read(file).decode("utf-8")).version
+    except ValueError as wrong:
+        raise SettingsError([_problem(file, f"not a public suffix list: {wrong}")]) from None
+    try:
+        age = today.replace(tzinfo=None) - datetime.strptime(version[:10], "%Y-%m-%d")  # noqa: DTZ007  # a date, both naive
+    except ValueError:
+        return None
+    return f"the public suffix list {file} is {age.days} days old" if age > timedelta(days=OLD_LIST_DAYS) else None
+
+
+def _list_version(path: Path) -> str:
+    head = path.open("rb").read(2_000).decode("utf-8", "replace")
+    return head.partition("VERSION:")[2].strip()[:19]
+
+
+def load_registry(settings: Settings) -> Registry:
+    """The registries that the settings name. Raises RegistryError with all problems, OSError."""
+    from milter.identity import registry_file
+
+    return registry_file.load([(str(path), files.read(path)) for path in registry_paths(settings)])
+
+
+def registry_paths(settings: Settings) -> list[Path]:
+    """The registry files that the settings name. Raises SettingsError for an unknown name."""
+    return [_named("registry", name) for name in settings.registry]
+
+
+def load_policy(settings: Settings) -> Policy:
+    """The policy that the settings name, `observe` without one. Raises PolicyError, SettingsError, OSError."""
+    from milter.engine import policy
+
+    path = _named("policy", settings.policy or DEFAULT_POLICY)
+    return policy.load(files.read(path), str(path))
+
+
+def load_ruleset(settings: Settings) -> RuleSet:
+    """Shipped rules, the site's and those of the settings. Raises RuleError with all problems, OSError."""
+    from milter.ruleset import rule_file
+
+    return rule_file.load(files.rule_sources(files.rule_folders(settings.rules)))
+
+
+def _named(kind: str, name: str) -> Path:
+    if check.is_path(name):
+        return Path(name)
+    path = files.find(kind, name)
+    if path is None:
+        raise SettingsError([_problem(name, f"no such {kind}; known: {', '.join(files.names(kind))}")])
+    return path
+
+
+def _problem(file: str, message: str) -> Problem:
+    return Problem(file, 0, 0, "", message)
+
+
+def load_parts(settings: Settings) -> Parts:
+    """Everything judging needs from files. Raises one FileError with the problems of all of them, OSError."""
+    problems: list[Problem] = []
+
+    def attempt(load: Callable[[Settings], T]) -> T | None:
+        try:
+            return load(settings)
+        except FileError as wrong:
+            problems.extend(wrong.problems)
+            return None
+
+    registry, ruleset, policy = attempt(load_registry), attempt(load_ruleset), attempt(load_policy)
+    if registry is None or ruleset is None or policy is None:
+        raise FileError(problems)
+    return Parts(registry, ruleset, policy)
+
+
+def build_resolver(settings: Settings) -> Resolver:
+    """A caching resolver for the event loop that is going to use it; of the system when the settings name none."""
+    from milter.adapters import clock, dns, dns_cache
+
+    texts = settings.dns.resolvers or files.system_resolvers()
+    ends = [addresses.host_port(text, default_port=53) for text in texts]
+    udp = dns.UdpResolver(tuple((end.host, end.port) for end in ends), timeout=settings.dns.timeout_seconds)
+    return dns_cache.CachingResolver(udp, clock.monotonic)
+
+
+def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke) -> Kit:
+    """What `pipeline.judge` needs. `broke` is told of our own bugs."""
+    from milter.pipeline import Kit
+
+    return Kit(
+        resolver=resolver,
+        registry=parts.registry,
+        ruleset=parts.ruleset,
+        policy=parts.policy,
+        authserv_id=authserv_id(settings),
+        broke=broke,
+        limits=settings.limits,
+        on_failure=settings.on_failure,
+        judge_seconds=settings.judge_seconds,
+    )

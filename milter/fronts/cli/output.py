@@ -1,0 +1,51 @@
+"""How answers are printed: JSON lines for programs, tables and colour for people on a terminal, plain text in a pipe.
+
+rich is imported only when stdout is a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+
+COLOURS = {"impersonation": "red", "suspect": "yellow", "genuine": "green", "quarantine": "red", "reject": "red", "tag": "yellow"}
+
+
+def json_line(value: Mapping[str, object]) -> None:
+    """One object on one line, flushed with the stream."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+
+
+def for_person() -> bool:
+    """True when stdout is a terminal."""
+    return sys.stdout.isatty()
+
+
+def clean(text: str, *, most: int = 200) -> str:
+    """Hostile text for a terminal: control and format characters shown as `?`, cut at `most` characters."""
+    shown = "".join(char if char.isprintable() else "?" for char in text[:most])
+    return shown + "…" if len(text) > most else shown
+
+
+def coloured(word: str) -> str:
+    """A verdict or action in its colour on a terminal, plain elsewhere."""
+    return click.style(word, fg=COLOURS[word]) if word in COLOURS and for_person() else word
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on a terminal; tab-separated lines without a head in a pipe."""
+    if not for_person():
+        for row in rows:
+            sys.stdout.write("\t".join(clean(cell, most=1_000) for cell in row) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        drawn.add_row(*(Text(clean(cell), style=COLOURS.get(cell, "")) for cell in row))
+    Console().print(drawn)
