@@ -15,6 +15,9 @@ from milter.model.edit import Edit, Insert, Remove, Replace
 from milter.model.limits import Limits
 from milter.model.message import Field
 
+# A forged field may stand behind a thousand others. The scanner is linear; these bound its memory.
+_WIDE = Limits(header_octets=8_388_608, fields=50_000, field_octets=8_388_608)
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -26,26 +29,36 @@ class Cut:
 
 
 def apply(raw: bytes, fields: Sequence[Field], edits: Iterable[Edit]) -> bytes:
-    """The mail after the edits. `fields` are all header fields of `raw`, in order.
+    """The mail after the edits. `fields` are the header fields of `raw` from the first, in order.
 
-    Inserts stand in front in their order. Of several edits of one field the last counts. Raises ValueError for a field that does not exist:
-    that is our own mistake.
+    Inserts stand in front in their order. Of several edits of one field the last counts. An edit of a field that stands behind `fields` (the
+    limits of judging cut them off) makes all fields be looked for. Raises ValueError for a field that does not exist: our own mistake.
     """
     edits = tuple(edits)
-    return b"".join((front(edits), splice(raw, cuts(fields, edits))))
+    return b"".join((front(edits), splice(raw, cuts(raw, fields, edits))))
 
 
 def carry_out(raw: bytes, edits: Iterable[Edit]) -> bytes:
     """`apply` for a caller who does not hold the fields; looks for them only when an edit needs them."""
-    edits = tuple(edits)
-    needed = any(not isinstance(edit, Insert) for edit in edits)
-    return apply(raw, all_fields(raw) if needed else (), edits)
+    return apply(raw, (), edits)
 
 
 def all_fields(raw: bytes) -> tuple[Field, ...]:
-    """Every header field of the mail, beyond the limits of judging too: the scanner is linear, and a forged field may stand anywhere."""
-    size = len(raw) + 1
-    return tuple(mime_fields.scan(raw, Limits(header_octets=size, fields=size, field_octets=size)).fields)
+    """The header fields far beyond the limits of judging, and those behind a line that is no field, which forgiving readers take for fields.
+
+    The first ones are the fields that judging saw, so indexes agree.
+    """
+    header = mime_fields.scan(raw, _WIDE)
+    return (*header.fields, *header.beyond)
+
+
+def pieces(raw: bytes, field: Field) -> tuple[bytes, bytes, bytes]:
+    """A field as (name and colon, value, line end); the three joined are its octets. The line end is empty where the mail ends without one."""
+    octets = raw[field.start : field.end]
+    colon = octets.index(b":") + 1
+    size = 2 if octets.endswith(b"\r\n") else 1 if octets.endswith((b"\n", b"\r")) else 0
+    end = max(colon, len(octets) - size)
+    return octets[:colon], octets[colon:end], octets[end:]
 
 
 def front(edits: Iterable[Edit]) -> bytes:
@@ -53,15 +66,16 @@ def front(edits: Iterable[Edit]) -> bytes:
     return b"".join(edit.octets for edit in edits if isinstance(edit, Insert))
 
 
-def cuts(fields: Sequence[Field], edits: Iterable[Edit]) -> tuple[Cut, ...]:
+def cuts(raw: bytes, fields: Sequence[Field], edits: Iterable[Edit]) -> tuple[Cut, ...]:
     """The removals and replacements as offsets, in the order of the mail."""
     by_index: dict[int, bytes] = {}
     for edit in edits:
-        if isinstance(edit, Insert):
-            continue
-        if not 0 <= edit.index < len(fields):
-            raise ValueError(f"edit of field {edit.index}, but the mail has {len(fields)}")
-        by_index[edit.index] = edit.octets if isinstance(edit, Replace) else b""
+        if not isinstance(edit, Insert):
+            by_index[edit.index] = edit.octets if isinstance(edit, Replace) else b""
+    if by_index and max(by_index) >= len(fields):
+        fields = all_fields(raw)
+    if by_index and not 0 <= min(by_index) <= max(by_index) < len(fields):
+        raise ValueError(f"edit of fields {sorted(by_index)}, but the mail has {len(fields)}")
     return tuple(Cut(fields[index].start, fields[index].end, by_index[index]) for index in sorted(by_index))
 
 

@@ -6,7 +6,33 @@ cleaned, encoded and folded here and nowhere else. RFC 5322 §2.2, RFC 2047, RFC
 
 from __future__ import annotations
 
-from milter.actions import encode
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from importlib import metadata
+
+from milter.actions import edits as edits_of
+from milter.actions import encode, tag
+from milter.auth import results_header
+from milter.engine.policy import Policy
+from milter.identity.registry import Registry
+from milter.model.edit import Edit, Insert, Remove, Replace
+from milter.model.evidence import AuthResult
+from milter.model.mail import Mail
+from milter.model.message import Field, Message
+from milter.model.verdict import Action, Decision
+
+VERDICT = "X-Insurer-Milter"
+REASON = "X-Insurer-Milter-Reason"
+RESULTS = "Authentication-Results"
+# A mail that begins with a blank would continue our last field with the sender's words; they land in this one, which says nothing.
+GUARD = b"X-Insurer-Milter-Note: the mail began with a continuation line\r\n"
+MAX_REASONS = 50
+MAX_SENTENCE = 1_000  # characters of one sentence
+
+_OURS = "x-insurer-milter"
+_RESULTS_KEY = "authentication-results"
 
 
 def field(name: str, value: str | bytes) -> bytes:
@@ -20,7 +46,110 @@ def field(name: str, value: str | bytes) -> bytes:
         raise ValueError(f"not a header field name: {name[:80]!r}")
     start = f"{name}:"
     if isinstance(value, bytes):
-        words = encode.clean(value.decode("ascii", "replace").replace("\ufffd", "?")).split(" ")
+        words = encode.clean(value.decode("ascii", "replace").replace("\ufffd", "?")).split()
     else:
         words = encode.unstructured(encode.clean(value), len(start))
     return encode.fold(start, words).encode("ascii") + b"\r\n"
+
+
+def with_edits(mail: Mail, message: Message, decision: Decision, registry: Registry, policy: Policy, authserv_id: str) -> Decision:
+    """The decision with the edits that carry it out and the subject as delivered.
+
+    Forged copies go whatever the action. A subject is touched by tag, and to take out our tag where no valid signature covers the subject
+    (promise 7); never for quarantine and reject, because a release delivers the original.
+    """
+    fields = _every_field(message)
+    name = decision.verdict.insurer_name or _registered_name(decision.verdict.insurer, registry)
+    template = policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), "")
+    subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(policy.subject_tag.values()))
+    edits: list[Edit] = [Insert(octets) for octets in _own_fields(mail, decision, authserv_id)]
+    edits += [Insert(GUARD)] if mail.raw[:1] in (b" ", b"\t") else []
+    edits += subject_edits
+    edits += [Remove(index) for index in _forged(fields, authserv_id)]
+    return replace(decision, edits=tuple(edits), subject=subject)
+
+
+def with_unscanned_edits(mail: Mail, decision: Decision, authserv_id: str) -> Decision:
+    """The same after our own bug: says that nothing was judged, and takes forged copies out when the header section can still be read.
+
+    When it cannot, only our field is put in front: whoever trusts `X-Insurer-Milter` reads the first one. Never raises.
+    """
+    edits: list[Edit] = [Insert(field(VERDICT, _summary(decision)))]
+    edits += [Insert(GUARD)] if mail.raw[:1] in (b" ", b"\t") else []
+    with suppress(Exception):  # the scanner may be what broke; another bug here must not lose the mail
+        edits += [Remove(index) for index in _forged(edits_of.all_fields(mail.raw), authserv_id)]
+    return replace(decision, edits=tuple(edits))
+
+
+def _own_fields(mail: Mail, decision: Decision, authserv_id: str) -> Iterator[bytes]:
+    if decision.auth is not None:
+        yield field(RESULTS, results_header.render(decision.auth, mail, authserv_id))
+    yield field(VERDICT, _summary(decision))
+    if max(decision.action.rank, decision.would.rank) >= Action.TAG.rank:
+        for finding in decision.verdict.findings[:MAX_REASONS]:
+            sentence = encode.clean(finding.text(decision.language))
+            yield field(REASON, f"{finding.rule}; score={finding.score:g}; {sentence[:MAX_SENTENCE]}")
+
+
+def _summary(decision: Decision) -> bytes:
+    verdict = decision.verdict
+    parts = [f"action={decision.action}"]
+    parts += [f"would={decision.would}"] if decision.would is not decision.action else []
+    parts += [f"verdict={verdict.kind}"]
+    parts += [f"insurer={verdict.insurer}"] if verdict.insurer else []
+    parts += [f"unscanned={decision.unscanned}"] if decision.unscanned else [f"score={round(verdict.score, 2):g}"]
+    parts += [f"version={_version()}"]
+    return "; ".join(parts).encode("ascii", "replace")
+
+
+@cache
+def _version() -> str:
+    try:
+        return metadata.version("insurer-milter")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _registered_name(insurer: str | None, registry: Registry) -> str:
+    organisation = registry.organisation(insurer) if insurer else None
+    return organisation.name if organisation else ""
+
+
+def _every_field(message: Message) -> tuple[Field, ...]:
+    """All fields, also those behind the limits of judging: a forged copy may stand behind a thousand others."""
+    return edits_of.all_fields(message.raw) if message.incomplete or message.defects else message.fields
+
+
+def _forged(fields: tuple[Field, ...], authserv_id: str) -> Iterator[int]:
+    for index, found in enumerate(fields):
+        if found.key.startswith(_OURS) or (found.key == _RESULTS_KEY and results_header.is_ours(found.value, authserv_id)):
+            yield index
+
+
+def _subject(message: Message, fields: tuple[Field, ...], decision: Decision, label: str, known: tuple[tag.Shape, ...]) -> tuple[str, list[Edit]]:
+    """The subject as delivered (of several the first) and the edits that make it so."""
+    tagging = decision.action is Action.TAG
+    may_clean = tagging or (decision.action is Action.PASS and not _subject_is_signed(decision))
+    shown: list[str] = []
+    edits: list[Edit] = []
+    for index, found in enumerate(fields):
+        if found.key != "subject":
+            continue
+        before, value, line_end = edits_of.pieces(message.raw, found)
+        new = tag.remove(value, known) if may_clean else None
+        new = value if new is None else new
+        if tagging:
+            new = tag.put(new, label, used=len(before), line_end=line_end or b"\r\n")
+        if new != value:
+            edits.append(Replace(index, b"".join((before, new, line_end))))
+        if not shown:
+            shown.append(tag.shown(new))
+    if not shown and tagging and label:
+        edits.append(Insert(field("Subject", label)))
+        shown.append(label)
+    return (shown or [""])[0], edits
+
+
+def _subject_is_signed(decision: Decision) -> bool:
+    facts = decision.auth.dkim if decision.auth else ()
+    return any(fact.result is AuthResult.PASS and fact.signs_subject for fact in facts)

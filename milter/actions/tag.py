@@ -1,0 +1,171 @@
+"""The subject tag: put it in front of a subject, take a sender's copies of it out, show the subject as delivered.
+
+Knows the octets of a Subject value and RFC 2047. Must not know verdicts or policies: templates are handed in.
+The old value stays octet for octet behind the tag, so that taking the tag off gives the original back. How the new value begins says how:
+
+    " TAG" value            the old value began with a blank or a fold, or was empty
+    "TAG " value            it began with anything else
+    "  TAG" CRLF value      as the first, folded in front of the old value because the line would have passed 78 octets
+    "TAG" CRLF " " value    as the second, folded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from milter.actions import encode
+from milter.mime import encoded_words
+from milter.text import normal
+
+INSURER = "{insurer}"
+_LINE = 78  # RFC 5322 §2.1.1
+_TAG_CHARS = 120
+_NAME_CHARS = 120  # what may stand between the fixed parts of a tag in a sender's subject
+_ROUNDS = 8  # tags inside tags; then everything from the first to the last goes
+_SUBJECT_OCTETS = 65_536  # a longer value is not searched for copies of the tag
+_BLANK = b" \t\r\n"
+
+
+def text(template: str, insurer_name: str) -> str:
+    """The tag as shown, without blanks around it. Without a name the place of the name closes up."""
+    filled = encode.clean(template.replace(INSURER, encode.clean(insurer_name)[:_TAG_CHARS]))
+    return filled.replace(" ]", "]").replace(" )", ")")[: 2 * _TAG_CHARS].strip()
+
+
+def put(value: bytes, tag: str, *, used: int = len("Subject:"), line_end: bytes = b"\r\n") -> bytes:
+    """The value with `tag` in front of it. `value` is all after the colon, `used` the octets of the line before it.
+
+    A tag that a header cannot show is encoded. Where an encoded word follows, the blank between tag and old text goes inside the encoded tag,
+    because readers drop the one outside (RFC 2047 §6.2). An empty tag changes nothing.
+    """
+    if not tag:
+        return value
+    if not encode.needs_encoding(tag):
+        return _join(tag.encode("ascii"), value, used, line_end)
+    wanted = shown(tag.encode() + b" " + value)
+    candidates = [_join(_encoded(shape, used, line_end), value, used, line_end) for shape in (tag, tag + " ")]
+    if _starts_encoded(value):
+        candidates.reverse()
+    return next((candidate for candidate in candidates if shown(candidate) == wanted), candidates[0])
+
+
+def _join(tag: bytes, value: bytes, used: int, line_end: bytes) -> bytes:
+    first_line = value.partition(b"\n")[0].rstrip(b"\r")
+    has_lead = not value or value[:1] in (b" ", b"\t", b"\r", b"\n")
+    last_tag_line = tag.rpartition(b"\n")[2]
+    is_long = used + 2 + len(last_tag_line) + len(first_line) > _LINE and bool(first_line.strip(_BLANK))
+    if has_lead:
+        return b"".join((b"  ", tag, line_end, value) if is_long else (b" ", tag, value))
+    return b"".join((tag, line_end, b" ", value) if is_long else (tag, b" ", value))
+
+
+def _encoded(tag: str, used: int, line_end: bytes) -> bytes:
+    words = encode.encoded_words(tag, encode.LINE - used - 2)
+    return (line_end + b" ").join(word.encode("ascii") for word in words)
+
+
+def _starts_encoded(value: bytes) -> bool:
+    return value.lstrip(_BLANK).startswith(b"=?")
+
+
+def shown(value: bytes) -> str:
+    """The subject as a reader sees it: decoded, on one line, without blanks around it."""
+    return encode.clean(encoded_words.decode(value)).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a tag made from one template looks like, folded for comparing: `start`, at most 120 characters, `end`."""
+
+    start: str
+    end: str
+
+
+def shapes(templates: Iterable[str]) -> tuple[Shape, ...]:
+    """The shapes to look for. A template with nothing firm on both sides of the name is left out: it would match ordinary words."""
+    result: dict[Shape, None] = {}
+    for template in templates:
+        before, found, after = encode.clean(template).partition(INSURER)
+        if not found:
+            before, after = before.strip()[:-1], before.strip()[-1:]
+        shape = Shape(normal.fold(before).strip(), normal.fold(after).strip())
+        if len(shape.start) >= 3 and shape.end:
+            result[shape] = None
+    return tuple(result)
+
+
+def remove(value: bytes, known: Sequence[Shape]) -> bytes | None:
+    """The value without our tags, or None when there is none in it.
+
+    A tag that stands in plain octets is cut out and the rest stays as it is; one inside encoded words makes the subject be written anew.
+    """
+    if len(value) > _SUBJECT_OCTETS or not _found(encoded_words.decode(value), known):
+        return None
+    octets = value
+    for _ in range(_ROUNDS):
+        written = octets.decode("utf-8", "surrogateescape")
+        spans = [span for span in _found(written, known) if "=?" not in written[slice(*span)]]
+        if not spans:
+            break
+        octets = _without(written, spans).encode("utf-8", "surrogateescape")
+    left = encoded_words.decode(octets)
+    if not _found(left, known):
+        return octets
+    for _ in range(_ROUNDS):
+        spans = _found(left, known)
+        left = _without(left, spans)
+        if not spans:
+            break
+    else:
+        left = _outside(left, known)
+    name = "Subject:"
+    return encode.fold(name, encode.unstructured(encode.clean(left), len(name)))[len(name) :].encode("ascii")
+
+
+def _found(written: str, known: Sequence[Shape]) -> list[tuple[int, int]]:
+    """The places of tags as (start, end) in `written`, in order, not overlapping."""
+    folded, places = normal.fold_map(written)
+    spans: list[tuple[int, int]] = []
+    for shape in known:
+        at = folded.find(shape.start)
+        while at >= 0:
+            inside = at + len(shape.start)
+            end = folded.find(shape.end, inside, inside + _NAME_CHARS + len(shape.end))
+            if end >= 0:
+                spans.append((places[at], places[end + len(shape.end) - 1] + 1))
+            at = folded.find(shape.start, inside if end < 0 else end + len(shape.end))
+    return _apart(spans)
+
+
+def _apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if result and start < result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result
+
+
+def _without(written: str, spans: list[tuple[int, int]]) -> str:
+    """Cut the spans out, and of the blanks around each those that would stand twice."""
+    blank = _BLANK.decode("ascii")
+    parts: list[str] = []
+    kept = 0
+    for start, end in spans:
+        parts.append(written[kept:start])
+        if start == 0 or written[start - 1] in blank:
+            while end < len(written) and written[end] in blank:
+                end += 1
+        kept = max(kept, end)
+    rest = written[kept:]
+    parts.append(rest)
+    result = "".join(parts)
+    return result if rest.strip(blank) else result.rstrip(blank)
+
+
+def _outside(written: str, known: Sequence[Shape]) -> str:
+    """What stands before the first and behind the last tag."""
+    spans = _found(written, known)
+    return f"{written[: spans[0][0]]} {written[spans[-1][1] :]}" if spans else written
