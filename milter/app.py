@@ -19,12 +19,10 @@ from milter.settings import addresses, check
 from milter.settings.model import Settings
 
 if TYPE_CHECKING:
-    from milter.actions.next_hop import NextHop
     from milter.auth.resolver import Resolver
     from milter.engine.policy import Policy
     from milter.identity.registry import Registry
     from milter.pipeline import Broke, Kit
-    from milter.quarantine.store import Store
     from milter.ruleset.index import RuleSet
 
 DEFAULT_POLICY = "observe"

@@ -1,0 +1,115 @@
+"""What `scan` prints of one Decision: the JSON object with its fixed keys, the block for people, the one line of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from milter.fronts.cli import output
+from milter.model.evidence import AuthFacts
+from milter.model.verdict import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One answer. `fields` is the JSON object, `insurer` the insurer's name for people; `error` when nothing was judged."""
+
+    fields: dict[str, Any]  # Any: JSON values
+    insurer: str = ""
+
+    @property
+    def error(self) -> str | None:
+        """Why nothing was judged, or None."""
+        return self.fields.get("error")
+
+    @property
+    def found(self) -> bool:
+        """True when enforcing would not let the mail pass."""
+        return bool(self.fields.get("would", "pass") != "pass")
+
+
+def failed(case_id: Any, error: str) -> Line:  # Any: a JSON value of the caller's
+    """The answer for what could not be read."""
+    return Line({"id": case_id, "error": error})
+
+
+def judged(case_id: Any, decision: Decision, elapsed: float, *, explain: bool = False) -> Line:  # Any: a JSON value of the caller's
+    """The answer for a judged mail; `elapsed` in seconds. `explain` adds what each finding changed."""
+    verdict = decision.verdict
+    incomplete = [*decision.incomplete, *([f"not judged, our own error: {decision.unscanned}"] if decision.unscanned else [])]
+    fields: dict[str, Any] = {
+        "id": case_id,
+        "action": decision.action.value,
+        "would": decision.would.value,
+        "verdict": verdict.kind.value,
+        "insurer": verdict.insurer,
+        "score": round(verdict.score, 2),
+        "reasons": [{"rule": f.rule, "score": round(f.score, 2), "text": f.text(decision.language)} for f in verdict.findings],
+        "auth": _auth(decision.auth),
+        "incomplete": incomplete,
+        "subject": decision.subject,
+        "elapsed_ms": round(elapsed * 1000, 1),
+    }
+    if explain:
+        fields["explain"] = list(_explain(decision))
+    return Line(fields, verdict.insurer_name)
+
+
+def _auth(auth: AuthFacts | None) -> dict[str, Any]:
+    if auth is None:
+        return {"spf": "none", "dkim": [], "dmarc": "none", "dmarc_reason": "not judged", "arc": "none"}
+    return {
+        "spf": auth.spf.result.value,
+        "dkim": [{"domain": fact.domain.name if fact.domain else None, "result": fact.result.value} for fact in auth.dkim],
+        "dmarc": auth.dmarc.result.value,
+        "dmarc_reason": auth.dmarc.reason,
+        "arc": auth.arc.result.value,
+    }
+
+
+def _explain(decision: Decision) -> Iterator[dict[str, Any]]:
+    total = 0.0
+    for finding in decision.verdict.findings:
+        before, total = total, total + finding.score
+        yield {"rule": finding.rule, "from": round(before, 2), "to": round(total, 2), "quote": finding.quote}
+
+
+def block(line: Line) -> str:
+    """Several lines for a person: what is done, the sentences, who sent it."""
+    fields = line.fields
+    head = click.style(output.clean(str(fields["id"])), bold=True) if output.for_person() else output.clean(str(fields["id"]))
+    if line.error:
+        return f"{head}\n  error: {output.clean(line.error)}\n"
+    about = f" · {output.clean(line.insurer or fields['insurer'])}" if fields["insurer"] else ""
+    lines = [head, f"  {_action(fields)} · {output.coloured(fields['verdict'])}{about} · score {fields['score']:g}"]
+    lines += [f"  - {output.clean(reason['text'], most=400)} ({reason['rule']} {reason['score']:+g})" for reason in fields["reasons"]]
+    for step in fields.get("explain", ()):
+        quote = f" « {output.clean(step['quote'], most=120)} »" if step["quote"] else ""
+        lines.append(f"    {step['rule']}: {step['from']:g} → {step['to']:g}{quote}")
+    lines.append(f"  {_auth_text(fields['auth'])}")
+    if fields["subject"]:
+        lines.append(f"  Subject: {output.clean(fields['subject'])}")
+    lines += [f"  incomplete: {output.clean(text)}" for text in fields["incomplete"]]
+    return "\n".join(lines) + "\n"
+
+
+def _action(fields: dict[str, Any]) -> str:
+    action = output.coloured(fields["action"])
+    return action if fields["would"] == fields["action"] else f"{action} (enforcing would {output.coloured(fields['would'])})"
+
+
+def _auth_text(auth: dict[str, Any]) -> str:
+    dkim = ", ".join(f"{item['result']} ({item['domain']})" for item in auth["dkim"]) or "none"
+    reason = f" ({auth['dmarc_reason']})" if auth["dmarc_reason"] else ""
+    return output.clean(f"SPF {auth['spf']} · DKIM {dkim} · DMARC {auth['dmarc']}{reason} · ARC {auth['arc']}", most=500)
+
+
+def short(line: Line) -> str:
+    """One line: id, action, verdict, insurer, score, separated by tabs."""
+    fields = line.fields
+    if line.error:
+        return "\t".join((output.clean(str(fields["id"])), "error", output.clean(line.error)))
+    return "\t".join((output.clean(str(fields["id"])), fields["action"], fields["verdict"], fields["insurer"] or "-", f"{fields['score']:g}"))
