@@ -52,7 +52,7 @@ def host_port(text: str, *, default_port: int | None = None) -> HostPort:
     host, port = _split(text)
     if port is None:
         if default_port is None:
-            raise ValueError(f"the port is missing: write `{text or '127.0.0.1'}:PORT`")
+            raise ValueError(f"the port is missing: write `{f'[{host}]' if ':' in host else host or '127.0.0.1'}:PORT`")
         return HostPort(_host(host, text), default_port)
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
         raise ValueError(f"the port must be a number from 1 to 65535, not {port[:20]!r}")

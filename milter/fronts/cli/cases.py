@@ -121,6 +121,6 @@ def _octets(case: Case, most: int) -> bytes:
 
 def wire_form(octets: bytes) -> bytes:
     """A mail as SMTP carried it: files with Unix line ends get CRLF, an mbox `From ` line goes. Mixed line ends stay as they are."""
-    if octets.startswith(b"From ") and b":" not in octets[:5]:
+    if octets.startswith(b"From ") and not octets[5:1_000].lstrip(b" \t").startswith(b":"):  # RFC 5322 §4.5.2: blanks before a colon
         octets = octets.partition(b"\n")[2]
     return octets if b"\r" in octets else octets.replace(b"\n", b"\r\n")
