@@ -1,0 +1,146 @@
+"""The tables, the engine, and the sentences for what a database does wrong.
+
+Knows SQLAlchemy Core and SQLite's pragmas; the tables hold nothing that PostgreSQL lacks. Must not know mail.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from milter.errors import QuarantineError
+from milter.quarantine import files
+
+VERSION = 1
+BUSY_SECONDS = 10
+
+metadata = sa.MetaData()
+
+meta = sa.Table("meta", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False))
+
+entries = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("received", sa.Double, nullable=False, index=True),  # seconds since 1970, as `changed` and `audit.at`
+    sa.Column("changed", sa.Double, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("octets", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),  # SHA-256 of the file
+    sa.Column("envelope", sa.Text, nullable=False),  # JSON: mail_from, rcpt_to, mail_params, rcpt_params
+    sa.Column("connection", sa.Text, nullable=False),  # JSON: client_ip, client_name, helo
+    sa.Column("queue_id", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("insurer", sa.Text),
+    sa.Column("insurer_name", sa.Text, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False),  # JSON: [rule, score, text] each
+    sa.Column("author_domain", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("front", sa.LargeBinary, nullable=False),
+    sa.Column("cuts", sa.Text, nullable=False),  # JSON: [start, end] each
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("entry", sa.Text, nullable=False, index=True),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+
+def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> AsyncEngine:
+    """An engine for the SQLite file, which is made for us alone (0600) when absent. The caller must dispose of it.
+
+    Transactions of connections with the execution option `write` begin IMMEDIATE: they wait for the lock before they read, so they never
+    fail halfway for want of it. Raises OSError.
+    """
+    # Never open an existing database beside SQLite: closing any handle of a file drops the process's locks on it (fcntl(2)).
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        files.sync_folder(path.parent)
+    result = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)), pool_size=4, max_overflow=0)
+    pragmas = (f"busy_timeout={int(busy_seconds * 1000)}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+
+    @event.listens_for(result.sync_engine, "connect")
+    def prepare(connection: Any, record: object) -> None:  # Any: the driver's connection, adapted by SQLAlchemy
+        connection.isolation_level = None  # transactions begin where we say
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(result.sync_engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return result
+
+
+def create(connection: sa.Connection) -> None:
+    """Make the tables in a new database; refuse one that a newer program made. Raises QuarantineError."""
+    if not sa.inspect(connection).has_table("meta"):
+        metadata.create_all(connection)
+        connection.execute(meta.insert().values(name="schema_version", value=str(VERSION)))
+        return
+    found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema_version")).scalar_one_or_none() or ""
+    if found != str(VERSION):
+        raise QuarantineError(
+            f"the quarantine's database has schema version {found or 'unknown'}, this program knows {VERSION};"
+            " use the version of insurer-milter that made it, or a newer one"
+        )
+
+
+def sentence(doing: str, root: Path, error: Exception) -> QuarantineError:
+    """What went wrong and what to do, from an OSError or a database error. Quotes no value of any mail."""
+    if isinstance(error, OSError):
+        return QuarantineError(f"cannot {doing} in {root}: {error.strerror or type(error).__name__}; {_advice(error)}")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    text = str(cause) if isinstance(cause, sqlite3.Error) else type(cause).__name__
+    name = code(error)
+    advice = next((known for start, known in _ADVICE.items() if name.startswith(start)), "see the log of the system")
+    return QuarantineError(f"cannot {doing} in {root}: {text}; {advice}")
+
+
+_ADVICE = {
+    "SQLITE_BUSY": "another process holds it; try again",
+    "SQLITE_FULL": "make room on the disk",
+    "SQLITE_READONLY": "make the folder writable for this user",
+    "SQLITE_CANTOPEN": "make the folder writable for this user",
+    "SQLITE_NOTADB": "restore index.sqlite from a backup",
+    "SQLITE_CORRUPT": "restore index.sqlite from a backup",
+}
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "give the folder to this user"
+    if isinstance(error, FileNotFoundError):
+        return "make the folder, or correct `data_dir`"
+    return "make room on the disk or mount it for writing"
+
+
+def code(error: Exception) -> str:
+    """SQLite's name of the error (`SQLITE_BUSY`), "" when it is none of SQLite's."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlite_errorname", ""))
+
+
+def nothing_written(error: Exception) -> bool:
+    """True when SQLite certainly undid the transaction. After an I/O error a later recovery may still find it committed."""
+    return code(error).startswith(("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_LOCKED", "SQLITE_CONSTRAINT"))
