@@ -1,0 +1,122 @@
+"""Claim × proof: from evidence to a verdict. Pure: no DNS, no clock, no file.
+
+Claims are grouped by insurer to cases. A proven case needs no rule; an unproven one is judged by the rules about claims and
+domains, and only when one of them fires do wants, pressure and temptation count too. A mail without a claim is not read
+any further, so most mail costs nothing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from milter.engine.policy import Policy
+from milter.engine.proof import proof
+from milter.engine.sentences import Names, doubt, of_rule
+from milter.identity.registry import Registry
+from milter.model.evidence import Claim, Evidence, LinkFact, Match, Place, Strength
+from milter.model.verdict import Finding, Verdict, VerdictKind
+from milter.ruleset.facts import Facts, ProofFacts, Wording
+from milter.ruleset.index import RuleSet
+from milter.ruleset.rule import Rule
+
+ORDER = (VerdictKind.NONE, VerdictKind.GENUINE, VerdictKind.MENTION, VerdictKind.SUSPECT, VerdictKind.IMPERSONATION)
+AUTHOR_PLACES = frozenset({Place.DISPLAY_NAME, Place.FROM_DOMAIN, Place.LOCAL_PART})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All claims to be one insurer, and what is proven of them."""
+
+    insurer: str
+    claims: tuple[Claim, ...]
+    proof: ProofFacts
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """How firmly the mail presents itself as this insurer: by strength, then by whether the author does."""
+        return max((claim.strength.rank, claim.place in AUTHOR_PLACES) for claim in self.claims)
+
+    @property
+    def is_mention(self) -> bool:
+        """True when the insurer is merely mentioned."""
+        return all(claim.strength is Strength.WEAK for claim in self.claims)
+
+
+def evaluate(evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: Policy) -> Verdict:
+    """The verdict on one mail.
+
+    `none` without a claim, `mention` for weak ones, `genuine` when the firmest claim is proven, else by the score of the
+    worst unproven case. Where only a temporary DNS failure kept the proof away, never worse than `suspect`.
+    """
+    cases = cases_of(evidence, registry)
+    if not cases:
+        return Verdict(VerdictKind.NONE)
+    first = cases[0]
+    if first.is_mention:
+        return _verdict(VerdictKind.MENTION, first, registry)
+    if first.proof.speaks:
+        return _verdict(VerdictKind.GENUINE, first, registry)
+    wording = ruleset.scan(evidence.content.subject, evidence.content.text)
+    judged = [_judge(case, evidence, ruleset, registry, policy, wording) for case in cases if not case.is_mention and not case.proof.speaks]
+    return max(judged, key=lambda verdict: (ORDER.index(verdict.kind), verdict.score))
+
+
+def cases_of(evidence: Evidence, registry: Registry) -> tuple[Case, ...]:
+    """The claimed insurers, firmest claim first; where two are equally firm the unproven one first."""
+    grouped: dict[str, list[Claim]] = {}
+    for claim in (*evidence.claims, *_claims_by_link(evidence)):
+        grouped.setdefault(claim.insurer, []).append(claim)
+    cases = [Case(insurer, tuple(claims), proof(evidence.auth, insurer, registry)) for insurer, claims in grouped.items()]
+    return tuple(sorted(cases, key=lambda case: (*(-rank for rank in case.rank), case.proof.speaks)))
+
+
+def _claims_by_link(evidence: Evidence) -> list[Claim]:
+    """A link to a lookalike claims to lead to the insurer."""
+    hosts = {(link.insurer, link.host) for link in evidence.content.links if link.relation == Match.LOOKALIKE}
+    return [
+        Claim(insurer, Place.LINK_DOMAIN, Strength.MEDIUM, host.name, Match.LOOKALIKE, domain=host)
+        for insurer, host in sorted(hosts, key=str)
+        if insurer is not None and host is not None
+    ]
+
+
+def facts_of(case: Case, evidence: Evidence, wording: Wording) -> Facts:
+    """The mail as the rules about claims and domains see it for one insurer."""
+    return Facts(evidence, case.claims, links_of(evidence, case.insurer), case.proof, wording)
+
+
+def links_of(evidence: Evidence, insurer: str) -> tuple[LinkFact, ...]:
+    """The links that lead to this insurer, to an imitation of it, or to nobody whom the registry knows."""
+    return tuple(link for link in evidence.content.links if link.insurer in (None, insurer))
+
+
+def _judge(case: Case, evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: Policy, wording: Wording) -> Verdict:
+    names = Names.of(evidence, _name(case.insurer, registry))
+    facts = facts_of(case, evidence, wording)
+    findings = _fired(ruleset.of_claims, facts, names)
+    if not findings:
+        return _verdict(VerdictKind.MENTION, case, registry, (doubt(names),) if case.proof.in_doubt else ())
+    whole = Facts(evidence, links=evidence.content.links, wording=wording)
+    lures = _fired(ruleset.lures, whole, names)
+    found = (*findings, *lures)
+    kind = policy.kind(sum(finding.score for finding in found))
+    if case.proof.in_doubt:
+        found = (doubt(names), *found)
+        # A missing answer is no forgery: without a lure nothing is held against the mail.
+        kind = min(kind, VerdictKind.SUSPECT if lures else VerdictKind.MENTION, key=ORDER.index)
+    return _verdict(kind, case, registry, found)
+
+
+def _fired(rules: tuple[Rule, ...], facts: Facts, names: Names) -> tuple[Finding, ...]:
+    bounds = ((rule, rule.detection.fires(facts)) for rule in rules)
+    return tuple(of_rule(rule, bound, names, facts.wording) for rule, bound in bounds if bound is not None)
+
+
+def _verdict(kind: VerdictKind, case: Case, registry: Registry, findings: tuple[Finding, ...] = ()) -> Verdict:
+    score = sum(finding.score for finding in findings)
+    return Verdict(kind, case.insurer, _name(case.insurer, registry), score, findings)
+
+
+def _name(insurer: str, registry: Registry) -> str:
+    organisation = registry.organisation(insurer)
+    return organisation.name if organisation is not None else insurer

@@ -1,0 +1,133 @@
+"""The policy: from which score on a mail is suspect, what is then done, in which language, for whom.
+
+Knows the file's shape; must not know rules. Actions and language are chosen by recipient domain.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from milter import strict_yaml
+from milter.errors import PolicyError
+from milter.model.domain import Domain
+from milter.model.verdict import Action, Verdict, VerdictKind
+from milter.text.domains import parse_domain
+
+MAX_TAG = 60
+MAX_SCORE = 1_000.0
+_LANGUAGE = re.compile(r"[a-z]{2}")
+
+PolicyAction = Literal["pass", "tag", "quarantine", "reject"]
+Mode = Literal["observe", "enforce"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Scores from which on an unproven claim is `suspect` and `impersonation`."""
+
+    suspect: float = 3.0
+    impersonation: float = 6.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.suspect <= self.impersonation <= MAX_SCORE:
+            raise ValueError(f"0 < suspect <= impersonation <= {MAX_SCORE:g} is wanted, not {self.suspect:g} and {self.impersonation:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What is done with a mail by its verdict; every other verdict passes."""
+
+    suspect: PolicyAction = "tag"
+    impersonation: PolicyAction = "quarantine"
+
+    def of(self, kind: VerdictKind) -> Action:
+        """The action for this verdict."""
+        if kind is VerdictKind.SUSPECT:
+            return Action(self.suspect)
+        return Action(self.impersonation) if kind is VerdictKind.IMPERSONATION else Action.PASS
+
+
+@dataclass(frozen=True, slots=True)
+class ForDomain:
+    """What differs for the recipients of one domain; None = as for everybody."""
+
+    actions: Actions | None = None
+    language: str | None = None
+    mode: Mode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy. `subject_tag` maps a language to the tag, `{insurer}` in it is the claimed insurer's name.
+
+    `recipients` maps a recipient domain to what differs for it; sub-domains are not included.
+    """
+
+    title: str
+    description: str
+    mode: Mode
+    thresholds: Thresholds
+    actions: Actions
+    language: str
+    subject_tag: dict[str, str]
+    recipients: dict[str, ForDomain] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for language, tag in self.subject_tag.items():
+            if not _LANGUAGE.fullmatch(language):
+                raise ValueError(f"subject_tag: {language!r} is no language; two lower-case letters such as `fr`")
+            if not tag.strip() or len(tag) > MAX_TAG or not tag.isprintable():
+                raise ValueError(f"subject_tag.{language}: one printable line of 1 to {MAX_TAG} characters")
+            if any(brace in tag.replace("{insurer}", "") for brace in "{}"):
+                raise ValueError(f"subject_tag.{language}: the only placeholder is {{insurer}}")
+        languages = [("language", self.language), *((f"recipients.{name}", entry.language) for name, entry in self.recipients.items())]
+        for place, chosen in languages:
+            if chosen is not None and chosen not in self.subject_tag:
+                raise ValueError(f"{place}: no subject_tag in the language {chosen!r}; there is: {', '.join(self.subject_tag) or 'none'}")
+        for name in self.recipients:
+            domain = parse_domain(name)
+            if domain is None or domain.name != name:
+                raise ValueError(f"recipients: {name!r} is no domain in lower-case A-labels")
+
+    def kind(self, score: float) -> VerdictKind:
+        """The verdict of an unproven claim with this score."""
+        if score >= self.thresholds.impersonation:
+            return VerdictKind.IMPERSONATION
+        return VerdictKind.SUSPECT if score >= self.thresholds.suspect else VerdictKind.MENTION
+
+    def for_recipient(self, address: str) -> Chosen:
+        """What holds for one envelope recipient (`user@domain`; `postmaster` alone has no domain)."""
+        domain = _domain(address)
+        entry = self.recipients.get(domain.name) if domain and self.recipients else None
+        if entry is None:
+            return Chosen(self.mode, self.actions, self.language)
+        return Chosen(entry.mode or self.mode, entry.actions or self.actions, entry.language or self.language)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The part of a policy that holds for one recipient."""
+
+    mode: Mode
+    actions: Actions
+    language: str
+
+    def would(self, verdict: Verdict) -> Action:
+        """What enforcing does with this verdict."""
+        return self.actions.of(verdict.kind)
+
+    def action(self, verdict: Verdict) -> Action:
+        """What is done with this verdict: nothing while observing."""
+        return Action.PASS if self.mode == "observe" else self.would(verdict)
+
+
+def _domain(address: str) -> Domain | None:
+    at = address.rfind("@")
+    return parse_domain(address[at + 1 :]) if at >= 0 else None
+
+
+def load(octets: bytes, file: str) -> Policy:
+    """Read a policy file. Raises PolicyError with every problem."""
+    return strict_yaml.read(octets, file, Policy, PolicyError)

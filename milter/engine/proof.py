@@ -1,0 +1,86 @@
+"""For which insurer an authenticated author speaks: the one place where authentication and registry meet.
+
+A proof needs both: the author domain is listed for that insurer in a role that may speak (and somebody checked it), and
+what is authenticated is that author domain itself (DMARC's alignment, RFC 9989; without a DMARC record the same
+organization), or an official domain of the same insurer. So an official signature replayed below a stranger's From proves
+nothing, and neither does a stranger's signature below an official From. Must not know rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from milter.identity.organisation import DomainEntry, Organisation, Role
+from milter.identity.registry import Registry
+from milter.model.domain import Domain
+from milter.model.evidence import AuthFacts, AuthResult
+from milter.ruleset.facts import ProofFacts
+from milter.text.domains import same_organization
+
+PAYER = "payer"
+_FOREIGN_ROLES = (Role.BROKER,)
+
+
+def speaks_for(auth: AuthFacts, insurer: str, registry: Registry) -> bool:
+    """True when the authenticated author is the insurer, or one whom the registry lets speak for it."""
+    return proof(auth, insurer, registry).speaks
+
+
+def proof(auth: AuthFacts, insurer: str, registry: Registry) -> ProofFacts:
+    """The facts that rules read. `in_doubt` when answers that are missing for a temporary reason could make the proof."""
+    author = auth.dmarc.author_domain
+    organisation = registry.organisation(insurer)
+    if author is None or organisation is None:
+        return ProofFacts()
+    own = _proof(auth, author, organisation)
+    if own.speaks or own.role:
+        return own
+    for payer in organisation.third_party_payers:
+        paying = registry.organisation(payer.payer)
+        facts = _proof(auth, author, paying) if paying is not None else ProofFacts()
+        if facts.role in (Role.OFFICIAL, Role.SENDS_FOR):
+            return ProofFacts(facts.speaks, PAYER, facts.domain, facts.in_doubt)
+    return ProofFacts()
+
+
+def _proof(auth: AuthFacts, author: Domain, organisation: Organisation) -> ProofFacts:
+    entry = _entry(author, organisation)
+    if entry is None:
+        return ProofFacts()
+    role = str(entry.role)
+    if not entry.proves:
+        return ProofFacts(role=role)
+    if auth.author_proven:
+        return ProofFacts(True, role, author)
+    proving = _proving(author, entry, auth.proven, organisation)
+    if proving is not None:
+        return ProofFacts(True, role, proving)
+    missing = _proving(author, entry, _unanswered(auth), organisation)
+    return ProofFacts(role=role, in_doubt=missing is not None)
+
+
+def _proving(author: Domain, entry: DomainEntry, proven: Iterable[Domain], organisation: Organisation) -> Domain | None:
+    """The first of the proven domains that proves this author domain of the organisation."""
+    for domain in proven:
+        if domain.is_within(entry.domain) or same_organization(domain, author):
+            return domain
+        other = _entry(domain, organisation)
+        # A service that sends for several customers proves its own From only; a broker is not the insurer.
+        if other is not None and other.proves and other.role is Role.OFFICIAL and entry.role not in _FOREIGN_ROLES:
+            return domain
+    return None
+
+
+def _entry(domain: Domain, organisation: Organisation) -> DomainEntry | None:
+    """The closest listed domain that this one is or is within."""
+    found = [entry for entry in organisation.domains if domain.is_within(entry.domain)]
+    return max(found, key=lambda entry: len(entry.domain.name), default=None)
+
+
+def _unanswered(auth: AuthFacts) -> Iterable[Domain]:
+    """Domains that might have been proven, had the DNS answered."""
+    if auth.spf.result is AuthResult.TEMPERROR and auth.spf.domain is not None:
+        yield auth.spf.domain
+    for signature in auth.dkim:
+        if signature.result is AuthResult.TEMPERROR and signature.domain is not None:
+            yield signature.domain

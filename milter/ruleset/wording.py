@@ -1,0 +1,145 @@
+"""Phrases and regular expressions of rules: checked, folded, and looked for in one linear scan a mail.
+
+Everything is matched on `text.normal.fold`ed text, because RE2's `\\b` and `\\w` know ASCII only and because writers of
+lures vary case, accents, blanks and look-alike letters. Knows RE2; must not know rules.
+"""
+
+from __future__ import annotations
+
+import re
+
+import re2
+
+from milter.text.normal import fold, fold_map
+
+MAX_REPEAT = 80
+MAX_GAP = 5
+QUOTE_CHARS = 120
+SET_OCTETS = 64 * 1024 * 1024
+
+_GAP = re.compile(r"\{(\d{1,3})-(\d{1,3})\}")
+_REPEAT = re.compile(r"\{(\d{0,9})(,?)(\d{0,9})\}")
+_BETWEEN = "[^a-z0-9]{1,3}"
+
+
+class PatternError(ValueError):
+    """A phrase or regex cannot be used. The text says what to write instead."""
+
+
+def options(max_mem: int = 8 * 1024 * 1024) -> re2.Options:
+    """RE2 options that all patterns share."""
+    chosen = re2.Options()
+    chosen.log_errors = False
+    chosen.max_mem = max_mem
+    return chosen
+
+
+def phrase_pattern(phrase: str) -> str:
+    """RE2 pattern of a phrase: folded, whole words, anything but letters and digits between, `{0-3}` = up to three words.
+
+    Raises PatternError.
+    """
+    pieces: list[str] = []
+    gap = ""
+    for token in _GAP.sub(lambda found: f" {found.group()} ", phrase).split():
+        if bounds := _GAP.fullmatch(token):
+            if not pieces or gap:
+                raise PatternError(f"a gap stands between two words: {phrase!r}")
+            gap = _gap(int(bounds[1]), int(bounds[2]))
+            continue
+        for word in _words(token, phrase):
+            pieces.append((gap or _BETWEEN if pieces else "") + word)
+            gap = ""
+    if not pieces or gap:
+        raise PatternError(f"a gap stands between two words: {phrase!r}" if gap else "an empty phrase matches nothing")
+    return rf"\b{''.join(pieces)}\b"
+
+
+def _gap(low: int, high: int) -> str:
+    if not low <= high <= MAX_GAP:
+        raise PatternError(f"a gap goes from few to at most {MAX_GAP} words, such as {{0-3}}")
+    return f"{_BETWEEN}(?:[a-z0-9]+{_BETWEEN}){{{low},{high}}}"
+
+
+def _words(token: str, phrase: str) -> list[str]:
+    folded = fold(token)
+    words = "".join(char if char.isascii() and char.isalnum() else " " for char in folded).split()
+    if not words:
+        raise PatternError(f"only letters, digits and gaps count in a phrase; {token!r} in {phrase!r} has none")
+    return words
+
+
+def check_regex(pattern: str) -> str:
+    """The pattern itself when RE2 takes it, it is folded already and repeats at most 80 times. Raises PatternError."""
+    for position, char in enumerate(pattern):
+        if char != " " and fold(char) != char and pattern[position - 1 : position] != "\\":
+            raise PatternError(f"the text is folded before it is matched: write {fold(char)!r} for {char!r}")
+    for found in _REPEAT.finditer(pattern):
+        if max(int(found[1] or 0), int(found[3] or 0)) > MAX_REPEAT:
+            raise PatternError(f"repeats more than {MAX_REPEAT} times: {found.group()}")
+    try:
+        compiled = re2.compile(pattern, options=options())
+    except re2.error as broken:
+        reason = broken.args[0].decode() if isinstance(broken.args[0], bytes) else broken.args[0]
+        raise PatternError(f"not RE2 syntax: {reason}") from None
+    if compiled.search("") is not None:
+        raise PatternError("matches the empty text, so it would always match")
+    return pattern
+
+
+class PatternSet:
+    """All patterns of a rule set in one RE2 automaton. Raises PatternError when they are too much for its memory."""
+
+    def __init__(self, patterns: frozenset[str]) -> None:
+        self.patterns: tuple[str, ...] = tuple(sorted(patterns))
+        self._set = re2.Set.SearchSet(options(SET_OCTETS))
+        for pattern in self.patterns:
+            self._set.Add(pattern)
+        if self.patterns:
+            try:
+                self._set.Compile()
+            except re2.error as broken:
+                raise PatternError(f"the phrases and patterns of all rules are too much together: {broken}") from None
+
+    def found(self, folded: str) -> frozenset[str]:
+        """The patterns that occur in folded text."""
+        if not self.patterns or not folded:
+            return frozenset()
+        return frozenset(self.patterns[number] for number in self._set.Match(folded) or ())
+
+
+class TextScan:
+    """The wording of one mail (`ruleset.facts.Wording`). Folds and scans when first asked, then remembers."""
+
+    def __init__(self, patterns: PatternSet, subject: str, own: str) -> None:
+        self._patterns = patterns
+        self._texts = {"subject": subject, "own": own}
+        self._found: dict[str, frozenset[str]] = {}
+
+    def has(self, scope: str, pattern: str) -> bool:
+        """True when `pattern` occurs in `scope`: `subject`, `own` or `any`."""
+        return any(pattern in self._in(part) for part in self._parts(scope))
+
+    def quote(self, scope: str, pattern: str) -> str:
+        """The words as the mail writes them where `pattern` first occurs, at most 120 characters, "" when nowhere."""
+        for part in self._parts(scope):
+            if pattern in self._in(part):
+                return _quote(self._texts[part], pattern)
+        return ""
+
+    def _parts(self, scope: str) -> tuple[str, ...]:
+        return ("subject", "own") if scope == "any" else (scope,)
+
+    def _in(self, part: str) -> frozenset[str]:
+        if part not in self._found:
+            self._found[part] = self._patterns.found(fold(self._texts[part]))
+        return self._found[part]
+
+
+def _quote(text: str, pattern: str) -> str:
+    folded, places = fold_map(text)
+    found = re2.search(pattern, folded, options=options())
+    if found is None or found.end() == found.start():
+        return ""
+    first, last = places[found.start()], places[found.end() - 1]
+    return " ".join(text[first : last + 1].split())[:QUOTE_CHARS]
