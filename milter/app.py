@@ -7,9 +7,10 @@ needs when it is called, so that a command which only reads the registry starts 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,10 +20,12 @@ from milter.settings import addresses, check
 from milter.settings.model import Settings
 
 if TYPE_CHECKING:
+    from milter.actions.next_hop import NextHop
     from milter.auth.resolver import Resolver
     from milter.engine.policy import Policy
     from milter.identity.registry import Registry
     from milter.pipeline import Broke, Kit
+    from milter.quarantine.store import Store
     from milter.ruleset.index import RuleSet
 
 DEFAULT_POLICY = "observe"
@@ -78,38 +81,42 @@ def authserv_id(settings: Settings) -> str:
     return settings.authserv_id or hostname(settings)
 
 
-def use_suffix_list(settings: Settings, today: datetime) -> str | None:
-    """Hand the public suffix list in: the configured one, else the newer of the shipped and the system's.
-
-    Returns a warning when the list is old, else None. Raises SettingsError, OSError.
-    """
+def use_suffix_list(settings: Settings) -> None:
+    """Hand the public suffix list in: the configured one, else the newer of the shipped and the system's. Raises SettingsError, OSError."""
     from milter.text import domains
 
     file = settings.public_suffix_list
     if file is None:
-        shipped = files.shipped("config", "public_suffix_list.dat")
-        system = files.SYSTEM_SUFFIX_LIST
+        shipped, system = files.shipped("config", "public_suffix_list.dat"), files.SYSTEM_SUFFIX_LIST
         file = str(max((path for path in (shipped, system) if path.is_file()), key=_list_version, default=shipped))
     try:
-        version = domains.use_list(files.read(file).decode("utf-8")).version
+        domains.use_list(files.read(file).decode("utf-8"))
     except ValueError as wrong:
         raise SettingsError([_problem(file, f"not a public suffix list: {wrong}")]) from None
-    try:
-        age = today.replace(tzinfo=None) - datetime.strptime(version[:10], "%Y-%m-%d")  # noqa: DTZ007  # a date, both naive
-    except ValueError:
-        return None
-    return f"the public suffix list {file} is {age.days} days old" if age > timedelta(days=OLD_LIST_DAYS) else None
 
 
 def _list_version(path: Path) -> str:
-    head = path.open("rb").read(2_000).decode("utf-8", "replace")
-    return head.partition("VERSION:")[2].strip()[:19]
+    with path.open("rb") as opened:
+        return opened.read(2_000).decode("utf-8", "replace").partition("VERSION:")[2].strip()[:19]
+
+
+def suffix_list_warning(today: date) -> str | None:
+    """A sentence when the public suffix list in use is old or does not say how old it is."""
+    from milter.text import domains
+
+    version = domains.current_list().version[:10]
+    try:
+        age = (today - date.fromisoformat(version)).days
+    except ValueError:
+        return "the public suffix list does not say how old it is"
+    return f"the public suffix list is {age} days old; an up-to-date one makes better judgements" if age > OLD_LIST_DAYS else None
 
 
 def load_registry(settings: Settings) -> Registry:
     """The registries that the settings name. Raises RegistryError with all problems, OSError."""
     from milter.identity import registry_file
 
+    use_suffix_list(settings)
     return registry_file.load([(str(path), files.read(path)) for path in registry_paths(settings)])
 
 
@@ -161,6 +168,28 @@ def load_parts(settings: Settings) -> Parts:
     if registry is None or ruleset is None or policy is None:
         raise FileError(problems)
     return Parts(registry, ruleset, policy)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The quarantine below `data_dir`, closed at the end. Raises QuarantineError, OSError when the folder cannot be used."""
+    from milter.quarantine import files as quarantine_files
+    from milter.quarantine.store import Store
+
+    folder = Path(settings.data_dir)
+    quarantine_files.make_folder(folder)
+    async with await Store.open(folder / "quarantine") as store:
+        yield store
+
+
+def build_next_hop(settings: Settings) -> NextHop:
+    """The next hop, for the event loop that is going to use it."""
+    from milter.actions.next_hop import NextHop
+    from milter.actions.transaction import Deadlines
+
+    end, most, usual = addresses.host_port(settings.smtp.next_hop), settings.smtp.next_hop_seconds, Deadlines()
+    deadlines = Deadlines(min(usual.connect, most), min(usual.command, most), most)
+    return NextHop(end.host, end.port, hostname(settings), deadlines=deadlines)
 
 
 def build_resolver(settings: Settings) -> Resolver:

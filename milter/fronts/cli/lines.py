@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from milter.app import Parts
+from milter.engine import explain
 from milter.fronts.cli import output
 from milter.model.evidence import AuthFacts
 from milter.model.verdict import Decision
@@ -36,8 +37,8 @@ def failed(case_id: Any, error: str) -> Line:  # Any: a JSON value of the caller
     return Line({"id": case_id, "error": error})
 
 
-def judged(case_id: Any, decision: Decision, elapsed: float, *, explain: bool = False) -> Line:  # Any: a JSON value of the caller's
-    """The answer for a judged mail; `elapsed` in seconds. `explain` adds what each finding changed."""
+def judged(case_id: Any, decision: Decision, elapsed: float, *, parts: Parts | None = None) -> Line:  # Any: a JSON value of the caller's
+    """The answer for a judged mail; `elapsed` in seconds. With `parts` it says what each finding changed."""
     verdict = decision.verdict
     incomplete = [*decision.incomplete, *([f"not judged, our own error: {decision.unscanned}"] if decision.unscanned else [])]
     fields: dict[str, Any] = {
@@ -53,8 +54,8 @@ def judged(case_id: Any, decision: Decision, elapsed: float, *, explain: bool = 
         "subject": decision.subject,
         "elapsed_ms": round(elapsed * 1000, 1),
     }
-    if explain:
-        fields["explain"] = list(_explain(decision))
+    if parts is not None:
+        fields["explain"] = [_step(step) for step in explain.steps(verdict, parts.ruleset, parts.policy)]
     return Line(fields, verdict.insurer_name)
 
 
@@ -70,11 +71,15 @@ def _auth(auth: AuthFacts | None) -> dict[str, Any]:
     }
 
 
-def _explain(decision: Decision) -> Iterator[dict[str, Any]]:
-    total = 0.0
-    for finding in decision.verdict.findings:
-        before, total = total, total + finding.score
-        yield {"rule": finding.rule, "from": round(before, 2), "to": round(total, 2), "quote": finding.quote}
+def _step(step: explain.Step) -> dict[str, Any]:
+    return {
+        "rule": step.finding.rule,
+        "from": round(step.before, 2),
+        "to": round(step.after, 2),
+        "without": step.without.value,
+        "decides": step.decides,
+        "quote": step.finding.quote,
+    }
 
 
 def block(line: Line) -> str:
@@ -88,7 +93,7 @@ def block(line: Line) -> str:
     lines += [f"  - {output.clean(reason['text'], most=400)} ({reason['rule']} {reason['score']:+g})" for reason in fields["reasons"]]
     for step in fields.get("explain", ()):
         quote = f" « {output.clean(step['quote'], most=120)} »" if step["quote"] else ""
-        lines.append(f"    {step['rule']}: {step['from']:g} → {step['to']:g}{quote}")
+        lines.append(f"    {step['rule']}: {step['from']:g} → {step['to']:g}, without it {step['without']}{quote}")
     lines.append(f"  {_auth_text(fields['auth'])}")
     if fields["subject"]:
         lines.append(f"  Subject: {output.clean(fields['subject'])}")

@@ -50,7 +50,7 @@ class Job:
                 return lines.failed(case.id, str(wrong))
             start = clock.monotonic()
             decision = await pipeline.judge(mail, kit)
-            return lines.judged(case.id, decision, clock.monotonic() - start, explain=self.explain)
+            return lines.judged(case.id, decision, clock.monotonic() - start, parts=self.parts if self.explain else None)
 
         yield answer
 
@@ -131,10 +131,10 @@ def _job(config: str | None, resolver: str | None, default: Case, *, explain: bo
     settings = app.load_settings(config, default=app.SCAN_DEFAULTS).settings
     if resolver:
         settings = replace(settings, dns=replace(settings.dns, resolvers=(resolver,)))
-    warning = app.use_suffix_list(settings, clock.now())
-    if warning:
+    parts = app.load_parts(settings)
+    if warning := app.suffix_list_warning(clock.now().date()):
         click.echo(f"warning: {warning}", err=True)
-    return Job(settings, app.load_parts(settings), default, explain)
+    return Job(settings, parts, default, explain)
 
 
 def _batch_items(batch: str) -> tuple[Iterator[Item], int]:

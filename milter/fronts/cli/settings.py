@@ -20,7 +20,6 @@ def settings() -> None:
 def check(config: str | None) -> None:
     """Read the settings and every registry, rule and policy they point to; report all errors at once."""
     loaded = app.load_settings(config)
-    warning = app.use_suffix_list(loaded.settings, clock.now())
     parts = app.load_parts(loaded.settings)
     click.echo(f"{loaded.file or 'defaults'}: in order")
     click.echo(
@@ -28,7 +27,7 @@ def check(config: str | None) -> None:
     )
     if loaded.settings.policy is None:
         click.echo("no policy is set: `observe` changes nothing but headers", err=True)
-    if warning:
+    if warning := app.suffix_list_warning(clock.now().date()):
         click.echo(f"warning: {warning}", err=True)
 
 

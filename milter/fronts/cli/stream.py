@@ -7,7 +7,6 @@ results behind it, not their work.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import multiprocessing
 import queue
@@ -36,8 +35,9 @@ async def _run(source: Iterable[A], workshop: Workshop[A, R], emit: Callable[[R]
     """Read from `source` and call `emit` in threads: neither may block the loop, or answers of the DNS would seem late."""
     running = asyncio.Semaphore(IN_FLIGHT)
     window: asyncio.Queue[asyncio.Task[R] | None] = asyncio.Queue(WAITING)
-    inbox: asyncio.Queue[_Boxed[A]] = asyncio.Queue(IN_FLIGHT)
-    threading.Thread(target=_read, args=(source, inbox, asyncio.get_running_loop()), daemon=True).start()
+    inbox: asyncio.Queue[_Boxed[A]] = asyncio.Queue()
+    wanted = threading.Semaphore(IN_FLIGHT)
+    threading.Thread(target=_read, args=(source, inbox.put_nowait, wanted, asyncio.get_running_loop()), daemon=True).start()
 
     async def one(work: Work[A, R], item: A) -> R:
         try:
@@ -47,6 +47,7 @@ async def _run(source: Iterable[A], workshop: Workshop[A, R], emit: Callable[[R]
 
     async def start(work: Work[A, R]) -> None:
         while isinstance(boxed := await inbox.get(), tuple):
+            wanted.release()
             await running.acquire()
             await window.put(asyncio.create_task(one(work, boxed[0])))
         await window.put(None)
@@ -61,22 +62,22 @@ async def _run(source: Iterable[A], workshop: Workshop[A, R], emit: Callable[[R]
             await starting
         finally:
             starting.cancel()
+            wanted.release()
 
 
-def _read(source: Iterable[A], inbox: asyncio.Queue[_Boxed[A]], loop: asyncio.AbstractEventLoop) -> None:
-    """Thread: hand over every item in a box, then None, or the exception that ended the source."""
-
-    def put(boxed: _Boxed[A]) -> None:
-        asyncio.run_coroutine_threadsafe(inbox.put(boxed), loop).result()
-
-    with contextlib.suppress(RuntimeError, concurrent.futures.CancelledError):  # the loop has gone: nobody wants more
+def _read(source: Iterable[A], put: Callable[[_Boxed[A]], None], wanted: threading.Semaphore, loop: asyncio.AbstractEventLoop) -> None:
+    """Thread: hand over every item in a box as far as it is wanted, then None, or the exception that ended the source."""
+    with contextlib.suppress(RuntimeError):  # the loop has gone: nobody wants more
         try:
             for item in source:
-                put((item,))
+                wanted.acquire()
+                loop.call_soon_threadsafe(put, (item,))
+        except RuntimeError:
+            raise
         except Exception as wrong:
-            put(wrong)
+            loop.call_soon_threadsafe(put, wrong)
         else:
-            put(None)
+            loop.call_soon_threadsafe(put, None)
 
 
 def in_one_process(source: Iterable[A], workshop: Workshop[A, R], emit: Callable[[R], None]) -> None:
