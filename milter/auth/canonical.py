@@ -1,0 +1,116 @@
+"""The octets that DKIM and ARC hash: canonicalisation (RFC 6376 §3.4) and choice of header fields (§5.4.2).
+
+Knows octets and fields; must not know keys or results. Every step is linear: blanks are folded by whole-buffer
+replacements that halve each run, never by a pattern that starts anew at each blank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from milter.model.message import Field, Message
+
+_TAB_TO_BLANK = bytes.maketrans(b"\t", b" ")
+_CRLF = b"\r\n"
+
+
+def fold_blanks(octets: bytes) -> bytes:
+    """Each run of blanks and tabs becomes one blank."""
+    if b"\t" in octets:
+        octets = octets.translate(_TAB_TO_BLANK)
+    while b"  " in octets:
+        octets = octets.replace(b"  ", b" ")
+    return octets
+
+
+def relaxed_value(value: bytes) -> bytes:
+    """RFC 6376 §3.4.2: unfolded, runs of blanks made one, none at the ends."""
+    if _CRLF in value:
+        value = value.replace(_CRLF, b"")
+    return fold_blanks(value).strip(b" ")
+
+
+def relaxed_field(field: Field, value: bytes | None = None) -> bytes:
+    """A whole field in relaxed form without line end; `value` takes the place of the field's own."""
+    return field.name.lower().rstrip(b" \t") + b":" + relaxed_value(field.value if value is None else value)
+
+
+def canonical_body(body: bytes, *, relaxed: bool) -> bytes | memoryview:
+    """RFC 6376 §3.4.3 (simple) and §3.4.4 (relaxed)."""
+    if relaxed:
+        body = fold_blanks(body)
+        if b" \r\n" in body:
+            body = body.replace(b" \r\n", _CRLF)
+        body = body.removesuffix(b" ")
+    end = _content_end(body)
+    if relaxed and end == 0:
+        return b""
+    if len(body) >= end + 2:
+        return memoryview(body)[: end + 2]
+    return body + _CRLF
+
+
+def _content_end(body: bytes) -> int:
+    """Offset behind the last line that is not empty, before its line end. A bare CR or LF is content."""
+    start = len(body.rstrip(_CRLF))
+    tail = body[start:]
+    if not tail.endswith(_CRLF):
+        return len(body)
+    cut = max(tail.rfind(b"\r\r"), tail.rfind(b"\n\n")) + 1
+    if tail[cut] == 0x0A:
+        cut += 1
+    return start + cut
+
+
+class Canonical:
+    """One mail's canonical octets, computed once and shared by all its signatures. Lives as long as one verification."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self._bodies: dict[bool, bytes | memoryview] = {}
+        self._hashes: dict[tuple[bool, int | None], bytes] = {}
+        self._relaxed: dict[int, bytes] = {}
+        self._places: dict[str, list[int]] = {}
+        for index, field in enumerate(message.fields):
+            self._places.setdefault(field.key, []).append(index)
+
+    def count(self, key: str) -> int:
+        """How many fields have this lower-case name."""
+        return len(self._places.get(key, ()))
+
+    def body_length(self, *, relaxed: bool) -> int:
+        """Octets of the canonical body."""
+        return len(self._body(relaxed=relaxed))
+
+    def body_hash(self, *, relaxed: bool, length: int | None) -> bytes:
+        """SHA-256 of the canonical body, or of its first `length` octets (l=)."""
+        key = (relaxed, length)
+        if key not in self._hashes:
+            self._hashes[key] = hashlib.sha256(memoryview(self._body(relaxed=relaxed))[:length]).digest()
+        return self._hashes[key]
+
+    def fields_signed(self, names: tuple[str, ...], *, relaxed: bool) -> bytes:
+        """The named fields with their line ends: for each name the lowest not yet taken (RFC 6376 §5.4.2), or nothing."""
+        taken: dict[str, int] = {}
+        out: list[bytes] = []
+        for name in names:
+            places = self._places.get(name, ())
+            nth = taken.get(name, 0) + 1
+            taken[name] = nth
+            if nth <= len(places):
+                out.append(self._field(places[-nth], relaxed=relaxed))
+        return b"".join(out)
+
+    def _field(self, index: int, *, relaxed: bool) -> bytes:
+        field = self._message.fields[index]
+        if not relaxed:
+            octets = self._message.raw[field.start : field.end]
+            return octets if octets.endswith(_CRLF) else octets + _CRLF
+        if index not in self._relaxed:
+            self._relaxed[index] = relaxed_field(field) + _CRLF
+        return self._relaxed[index]
+
+    def _body(self, *, relaxed: bool) -> bytes | memoryview:
+        if relaxed not in self._bodies:
+            self._bodies[relaxed] = canonical_body(self._message.body, relaxed=relaxed)
+        return self._bodies[relaxed]

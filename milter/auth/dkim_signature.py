@@ -1,0 +1,134 @@
+"""Reading a DKIM-Signature field (RFC 6376 §3.5, §6.1.1) and the parts that ARC-Message-Signature shares with it.
+
+Knows the tags; must not know keys or the DNS. A signature that cannot count is a DkimFact that says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from milter.auth.tags import read_base64, read_number, read_tags, read_words
+from milter.model.domain import Domain
+from milter.model.evidence import AuthResult, DkimFact
+from milter.model.limits import Limits
+from milter.text.domains import parse_domain
+
+ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
+_REQUIRED = ("a", "b", "bh", "d", "h", "s")
+_CANONICAL = {"simple": False, "relaxed": True}
+_BLANK = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a signature says. `kind` is the key type, `length` the l= octets or None; times are seconds since 1970.
+
+    `names` are lower-case field names in the order of h=; `identity_domain` is the domain of i= (d= when absent).
+    """
+
+    kind: str
+    octets: bytes
+    body_hash: bytes
+    domain: Domain
+    selector: str
+    names: tuple[str, ...]
+    relaxed_header: bool = False
+    relaxed_body: bool = False
+    length: int | None = None
+    identity_domain: Domain | None = None
+    expires: int | None = None
+
+    @property
+    def key_name(self) -> str:
+        """Where the key is in the DNS (RFC 6376 §3.6.2.1)."""
+        return f"{self.selector}._domainkey.{self.domain}"
+
+
+def read_dkim_signature(value: bytes, limits: Limits) -> Signature | DkimFact:
+    """Read the value of a DKIM-Signature field."""
+    tags = read_tags(value.decode("utf-8", "replace"))
+    if tags is None:
+        return DkimFact(AuthResult.PERMERROR, None, cause="signature cannot be read")
+    # RFC 6376 §3.5: v= is required and must be 1; drafts before the RFC had none
+    if tags.get("v") != "1":
+        return DkimFact(AuthResult.PERMERROR, parse_domain(tags.get("d", "")), cause="version is not 1")
+    signature = read_signature(tags, limits, identity=tags.get("i"))
+    if isinstance(signature, Signature) and "from" not in signature.names:
+        return refuse(tags, AuthResult.PERMERROR, "From is not signed")
+    return signature
+
+
+def read_signature(tags: dict[str, str], limits: Limits, *, identity: str | None = None) -> Signature | DkimFact:
+    """Read the tags that DKIM and ARC message signatures share. `identity` is DKIM's i= (in ARC that tag is a number)."""
+    missing = [tag for tag in _REQUIRED if not tags.get(tag)]
+    if missing:
+        return refuse(tags, AuthResult.PERMERROR, f"tag {missing[0]}= is missing")
+    algorithm = tags["a"].lower()
+    if algorithm == "rsa-sha1":
+        # RFC 8301 §3.1: rsa-sha1 must not be taken for a valid signature
+        return refuse(tags, AuthResult.POLICY, "rsa-sha1 proves nothing")
+    octets, body_hash = read_base64(tags["b"]), read_base64(tags["bh"])
+    canonical = _canonicalisations(tags.get("c", "simple/simple"))
+    domain, selector = parse_domain(tags["d"]), parse_domain(tags["s"])
+    names = read_words(tags["h"])
+    cause = ""
+    if algorithm not in ALGORITHMS:
+        cause = "algorithm is unknown"
+    elif octets is None or body_hash is None:
+        cause = "signature is not base64"
+    elif canonical is None:
+        cause = "canonicalisation is unknown"
+    elif domain is None or selector is None or len(domain.name) + len(selector.name) > 240:
+        cause = "domain or selector cannot be a DNS name"
+    elif "dns/txt" not in read_words(tags.get("q", "dns/txt")):
+        cause = "key is not in the DNS"
+    if cause or octets is None or body_hash is None or canonical is None or domain is None or selector is None:
+        return refuse(tags, AuthResult.PERMERROR, cause)
+    if len(names) > limits.dkim_signed_fields:
+        return refuse(tags, AuthResult.POLICY, f"h= names more than {limits.dkim_signed_fields} fields")
+    draft = Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector.name, names, *canonical)
+    return _with_options(draft, tags, identity)
+
+
+def _with_options(draft: Signature, tags: dict[str, str], identity: str | None) -> Signature | DkimFact:
+    """Add l=, t=, x= and i= with their rules (RFC 6376 §3.5)."""
+    numbers: dict[str, int | None] = {}
+    for tag, digits in (("l", 76), ("t", 12), ("x", 12)):
+        numbers[tag] = read_number(tags[tag], digits=digits) if tag in tags else None
+        if tag in tags and numbers[tag] is None:
+            return refuse(tags, AuthResult.PERMERROR, f"tag {tag}= is not a number")
+    signed, expires = numbers["t"], numbers["x"]
+    if signed is not None and expires is not None and expires <= signed:
+        return refuse(tags, AuthResult.PERMERROR, "expires before it was signed")
+    identity_domain = draft.domain
+    if identity is not None:
+        parsed = parse_domain(identity.rpartition("@")[2])
+        # RFC 6376 §6.1.1: i= must be d= or below it
+        if parsed is None or not parsed.is_within(draft.domain):
+            return refuse(tags, AuthResult.PERMERROR, "i= is outside d=")
+        identity_domain = parsed
+    return replace(draft, length=numbers["l"], identity_domain=identity_domain, expires=expires)
+
+
+def refuse(tags: dict[str, str], result: AuthResult, cause: str) -> DkimFact:
+    """The fact of a signature that is not verified."""
+    selector = parse_domain(tags.get("s", ""))
+    return DkimFact(result, parse_domain(tags.get("d", "")), selector.name if selector else "", cause)
+
+
+def without_signature(value: bytes) -> bytes:
+    """The value with the value of b= taken out and all else as written (RFC 6376 §3.7)."""
+    specs = value.split(b";")
+    for index, spec in enumerate(specs):
+        name, equals, _ = spec.partition(b"=")
+        if equals and name.strip(_BLANK) == b"b":
+            specs[index] = name + equals
+    return b";".join(specs)
+
+
+def _canonicalisations(text: str) -> tuple[bool, bool] | None:
+    """Header and body: True for relaxed. RFC 6376 §3.5 c=: a missing body part means simple."""
+    header, _, body = text.lower().partition("/")
+    if header not in _CANONICAL or (body or "simple") not in _CANONICAL:
+        return None
+    return _CANONICAL[header], _CANONICAL[body or "simple"]

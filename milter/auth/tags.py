@@ -1,0 +1,47 @@
+"""Lists of `tag=value` as DKIM signatures, DKIM keys, ARC and DMARC records write them (RFC 6376 §3.2).
+
+Knows the syntax alone; what a tag means is the caller's. Linear in the text, never raises.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
+_BLANK = " \t\r\n"
+
+
+def read_tags(text: str) -> dict[str, str] | None:
+    """Tags in their order, values without blanks around them; None when the list is no list or a tag occurs twice."""
+    specs = text.split(";")
+    if not specs[-1].strip(_BLANK):
+        specs.pop()
+    tags: dict[str, str] = {}
+    for spec in specs:
+        name, equals, value = spec.partition("=")
+        name = name.strip(_BLANK)
+        # RFC 6376 §3.2: a list with a repeated tag is invalid as a whole
+        if not equals or not _NAME(name) or name in tags:
+            return None
+        tags[name] = value.strip(_BLANK)
+    return tags
+
+
+def read_base64(text: str) -> bytes | None:
+    """Octets of a base64 value with blanks anywhere; None when it is none."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def read_words(text: str) -> tuple[str, ...]:
+    """The words of a colon-separated value (`h=From : To`), lower case, blanks around them dropped."""
+    return tuple(word.strip(_BLANK).lower() for word in text.split(":"))
+
+
+def read_number(text: str, *, digits: int) -> int | None:
+    """A decimal number of at most so many digits; None otherwise."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
