@@ -170,15 +170,20 @@ def load_parts(settings: Settings) -> Parts:
     return Parts(registry, ruleset, policy)
 
 
+def quarantine_folder(settings: Settings) -> Path:
+    """Where the quarantine lies."""
+    return Path(settings.data_dir) / "quarantine"
+
+
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """The quarantine below `data_dir`, closed at the end. Raises QuarantineError, OSError when the folder cannot be used."""
     from milter.quarantine import files as quarantine_files
     from milter.quarantine.store import Store
 
-    folder = Path(settings.data_dir)
-    quarantine_files.make_folder(folder)
-    async with await Store.open(folder / "quarantine") as store:
+    folder = quarantine_folder(settings)
+    quarantine_files.make_folder(folder.parent)
+    async with await Store.open(folder) as store:
         yield store
 
 

@@ -164,6 +164,11 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
     return TypeAdapter(kind)
 
 
+@cache
+def _hints(kind: Any) -> dict[str, Any]:  # Any: annotations are values of every type
+    return typing.get_type_hints(kind)
+
+
 def _ordered(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
@@ -171,13 +176,13 @@ def _ordered(problems: list[Problem]) -> list[Problem]:
 def _unknown_keys(document: Document, kind: Any, value: Any, path: Path) -> typing.Iterator[Problem]:
     kind = _plain(kind, value)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         names = [field.name for field in dataclasses.fields(kind) if field.init]
         for key, item in value.items():
             if key in names:
                 yield from _unknown_keys(document, hints[key], item, (*path, key))
             else:
-                near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
                 hint = f"did you mean `{near[0]}`?" if near else "known keys: " + ", ".join(names)
                 yield document.problem((*path, key), f"unknown key; {hint}", at_key=True)
     elif isinstance(value, list) and typing.get_args(kind):
@@ -219,6 +224,19 @@ def _without_unknown(document: Document, problems: list[Problem]) -> Any:
     return clean(document.value, ())
 
 
+_WORDS = {
+    "tuple_type": "should be a list, as in `[a, b]`",
+    "list_type": "should be a list, as in `[a, b]`",
+    "dict_type": "should be a section of `key: value` lines",
+    "dataclass_type": "should be a section of `key: value` lines",
+    "string_type": "should be a text",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "bool_parsing": "should be `true` or `false`",
+}
+
+
 def _value_problem(document: Document, item: Any) -> Problem:
     path: Path = tuple(item["loc"])
     message: str = item["msg"]
@@ -226,9 +244,11 @@ def _value_problem(document: Document, item: Any) -> Problem:
         return document.problem(path[:-1], f"key `{path[-1]}` is missing") if len(path) > 1 else document.problem((), f"key `{path[-1]}` is missing")
     if item["type"] in ("value_error", "assertion_error"):
         message = str(item["ctx"]["error"])
+    message = _WORDS.get(item["type"], message)
     known = path
     while known not in document.values and known:
         known = known[:-1]
+    message = message.removeprefix("Input ")
     message = message[0].lower() + message[1:]
     shown = item["input"]
     if isinstance(shown, str) and repr(shown[:60]) not in message:

@@ -18,6 +18,7 @@ import click
 
 from milter import app
 from milter.adapters import clock
+from milter.errors import QuarantineError
 from milter.fronts.cli import output
 from milter.fronts.cli.options import config_option, json_option
 from milter.quarantine.entry import Entry, Filter, State
@@ -34,6 +35,8 @@ def quarantine() -> None:
 
 def _with_store(config: str | None, work: Callable[[Store, Settings], Awaitable[T]]) -> T:
     settings = app.load_settings(config).settings
+    if not app.quarantine_folder(settings).is_dir():
+        raise QuarantineError(f"no quarantine at {app.quarantine_folder(settings)}; `serve` makes it (is `data_dir` right?)")
 
     async def run() -> T:
         async with app.open_store(settings) as store:
@@ -140,7 +143,6 @@ def show(name: str, config: str | None, *, raw: bool, as_json: bool) -> None:
 @config_option
 def release(names: tuple[str, ...], config: str | None, *, again: bool) -> int:
     """Deliver mails to their recipients through the next hop of the settings."""
-    from milter.errors import QuarantineError
     from milter.quarantine import release as releasing
 
     async def work(store: Store, settings: Settings) -> bool:
