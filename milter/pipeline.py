@@ -6,6 +6,7 @@ so an exception here is our own bug, and `on_failure` says what becomes of the m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -44,6 +45,7 @@ class Kit:
     limits: Limits = field(default_factory=Limits)
     on_failure: Literal["pass", "defer"] = "pass"
     judge_seconds: float = 20.0
+    clock: Callable[[], float] = time.time
 
 
 async def judge(mail: Mail, kit: Kit) -> Decision:
@@ -59,7 +61,7 @@ async def judge(mail: Mail, kit: Kit) -> Decision:
 
 async def _judge(mail: Mail, kit: Kit) -> Decision:
     read = message.parse(mail.raw, kit.limits)
-    auth = await auth_collect.collect(mail, read, kit.resolver, kit.limits, seconds=kit.judge_seconds)
+    auth = await auth_collect.collect(mail, read, kit.resolver, kit.limits, seconds=kit.judge_seconds, now=kit.clock())
     evidence = Evidence(
         auth=auth,
         claims=identity_collect.collect(read, mail.envelope, kit.registry, kit.limits),
