@@ -20,9 +20,10 @@ from milter.engine.policy import Policy
 from milter.identity import collect as identity_collect
 from milter.identity.registry import Registry
 from milter.mime import message
-from milter.model.evidence import Evidence
+from milter.model.evidence import AuthFacts, Evidence
 from milter.model.limits import Limits
-from milter.model.mail import Mail
+from milter.model.mail import Envelope, Mail
+from milter.model.message import Message
 from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 from milter.ruleset.index import RuleSet
 
@@ -62,10 +63,18 @@ async def judge(mail: Mail, kit: Kit) -> Decision:
 async def _judge(mail: Mail, kit: Kit) -> Decision:
     read = message.parse(mail.raw, kit.limits)
     auth = await auth_collect.collect(mail, read, kit.resolver, kit.limits, seconds=kit.judge_seconds, now=kit.clock())
-    evidence = Evidence(
+    evidence = gather(read, mail.envelope, auth, kit.registry, kit.limits)
+    verdict = evaluate.evaluate(evidence, kit.ruleset, kit.registry, kit.policy)
+    decision = decide.decide(verdict, evidence, kit.policy, mail.envelope.rcpt_to)
+    return headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)
+
+
+def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registry, limits: Limits) -> Evidence:
+    """All that is known of one mail, the halves side by side. Also the way on which `proving` runs the examples of rules."""
+    return Evidence(
         auth=auth,
-        claims=identity_collect.collect(read, mail.envelope, kit.registry, kit.limits),
-        content=content_collect.collect(read, kit.registry, kit.limits),
+        claims=identity_collect.collect(read, envelope, registry, limits),
+        content=content_collect.collect(read, registry, limits),
         author_kind=read.author.kind,
         author_domain=read.author.domain,
         author_display=read.author.address.name if read.author.address else "",
@@ -74,6 +83,3 @@ async def _judge(mail: Mail, kit: Kit) -> Decision:
         defects=read.defects,
         incomplete=read.incomplete,
     )
-    verdict = evaluate.evaluate(evidence, kit.ruleset, kit.registry, kit.policy)
-    decision = decide.decide(verdict, evidence, kit.policy, mail.envelope.rcpt_to)
-    return headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)

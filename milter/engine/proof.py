@@ -18,7 +18,6 @@ from milter.ruleset.facts import ProofFacts
 from milter.text.domains import same_organization
 
 PAYER = "payer"
-_FOREIGN_ROLES = (Role.BROKER,)
 
 
 def speaks_for(auth: AuthFacts, insurer: str, registry: Registry) -> bool:
@@ -32,31 +31,28 @@ def proof(auth: AuthFacts, insurer: str, registry: Registry) -> ProofFacts:
     organisation = registry.organisation(insurer)
     if author is None or organisation is None:
         return ProofFacts()
-    own = _proof(auth, author, organisation)
-    if own.speaks or own.role:
-        return own
+    authenticated = auth.author_proven or any(same_organization(domain, author) for domain in auth.proven)
+    entry, role = _listed(author, organisation, registry)
+    if entry is None or not entry.proves:
+        return ProofFacts(role=role, author_authenticated=authenticated)
+    if auth.author_proven:
+        return ProofFacts(True, role, author, author_authenticated=True)
+    proving = _proving(author, entry, auth.proven, organisation)
+    missing = None if proving else _proving(author, entry, _unanswered(auth), organisation)
+    return ProofFacts(proving is not None, role, proving, missing is not None, authenticated)
+
+
+def _listed(author: Domain, organisation: Organisation, registry: Registry) -> tuple[DomainEntry | None, str]:
+    """How the author domain is listed: for the insurer itself, else for a third-party payer that may write for it."""
+    entry = _entry(author, organisation)
+    if entry is not None:
+        return entry, str(entry.role)
     for payer in organisation.third_party_payers:
         paying = registry.organisation(payer.payer)
-        facts = _proof(auth, author, paying) if paying is not None else ProofFacts()
-        if facts.role in (Role.OFFICIAL, Role.SENDS_FOR):
-            return ProofFacts(facts.speaks, PAYER, facts.domain, facts.in_doubt)
-    return ProofFacts()
-
-
-def _proof(auth: AuthFacts, author: Domain, organisation: Organisation) -> ProofFacts:
-    entry = _entry(author, organisation)
-    if entry is None:
-        return ProofFacts()
-    role = str(entry.role)
-    if not entry.proves:
-        return ProofFacts(role=role)
-    if auth.author_proven:
-        return ProofFacts(True, role, author)
-    proving = _proving(author, entry, auth.proven, organisation)
-    if proving is not None:
-        return ProofFacts(True, role, proving)
-    missing = _proving(author, entry, _unanswered(auth), organisation)
-    return ProofFacts(role=role, in_doubt=missing is not None)
+        entry = _entry(author, paying) if paying is not None else None
+        if entry is not None and entry.role in (Role.OFFICIAL, Role.SENDS_FOR):
+            return entry, PAYER
+    return None, ""
 
 
 def _proving(author: Domain, entry: DomainEntry, proven: Iterable[Domain], organisation: Organisation) -> Domain | None:
@@ -66,7 +62,7 @@ def _proving(author: Domain, entry: DomainEntry, proven: Iterable[Domain], organ
             return domain
         other = _entry(domain, organisation)
         # A service that sends for several customers proves its own From only; a broker is not the insurer.
-        if other is not None and other.proves and other.role is Role.OFFICIAL and entry.role not in _FOREIGN_ROLES:
+        if other is not None and other.proves and other.role is Role.OFFICIAL and entry.role is not Role.BROKER:
             return domain
     return None
 

@@ -18,13 +18,15 @@ class ProofFacts:
     """Does the authenticated author speak for the claimed insurer?
 
     `role` is the registry role that the author domain has for that insurer, "" when it has none; `domain` is the
-    proving domain. `in_doubt` is True when only a temporary DNS failure kept the proof away.
+    proving domain. `in_doubt` is True when only a temporary DNS failure kept the proof away. `author_authenticated`
+    says that the author domain itself is authenticated, whoever it belongs to.
     """
 
     speaks: bool = False
     role: str = ""
     domain: Domain | None = None
     in_doubt: bool = False
+    author_authenticated: bool = False
 
 
 class Wording(Protocol):

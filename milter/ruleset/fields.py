@@ -36,11 +36,11 @@ MODIFIERS: dict[FieldType, tuple[str, ...]] = {
 MODIFIER_DOCS: dict[str, str] = {
     "": "equals one of the values (for a set: holds one of them)",
     "at_least": "this value or a higher one",
-    "phrase": "one of the phrases occurs: whole words, folded; `{0-3}` stands for up to three words between",
+    "phrase": "one of the phrases occurs: whole words, folded; `confirm*` any ending, `(a|b)` a choice, `{0-3}` up to three words between",
     "regex": "one of the RE2 patterns occurs in the folded text",
 }
 
-ROLES = ("official", "sends_for", "broker", "links_only", "portal", "legacy")
+ROLES = ("official", "sends_for", "broker", "links_only", "portal", "legacy", "payer")
 RELATIONS = ("sender", "official", "lookalike", "weak", "other", "none")
 LINK_PLACES = ("html", "form", "text", "area", "button")
 CLAIM = "identity.claim"
@@ -125,9 +125,16 @@ _SPECS = (
     FieldSpec(
         "proof.role",
         FieldType.WORD,
-        "Role that the registry gives the author domain for the claimed insurer, authenticated or not.",
+        "Registry role of the author domain for the claimed insurer, authenticated or not; `payer`: its third-party payer.",
         lambda facts: facts.proof.role or None,
         ROLES,
+    ),
+    FieldSpec(
+        "proof.author_authenticated",
+        FieldType.FLAG,
+        "The author domain itself is authenticated, whoever it belongs to.",
+        lambda facts: facts.proof.author_authenticated,
+        ("true", "false"),
     ),
     FieldSpec(
         "author.kind",

@@ -18,6 +18,7 @@ QUOTE_CHARS = 120
 SET_OCTETS = 64 * 1024 * 1024
 
 _GAP = re.compile(r"\{(\d{1,3})-(\d{1,3})\}")
+_TOKEN = re.compile(r"\{\d{1,3}-\d{1,3}\}|\([^(){}]*\)|[^\s(){}|]+")
 _REPEAT = re.compile(r"\{(\d{0,9})(,?)(\d{0,9})\}")
 _BETWEEN = "[^a-z0-9]{1,3}"
 
@@ -35,21 +36,25 @@ def options(max_mem: int = 8 * 1024 * 1024) -> re2.Options:
 
 
 def phrase_pattern(phrase: str) -> str:
-    """RE2 pattern of a phrase: folded, whole words, anything but letters and digits between, `{0-3}` = up to three words.
+    """RE2 pattern of a phrase over folded text. Raises PatternError.
 
-    Raises PatternError.
+    Whole words, anything but letters and digits between them. `confirm*` is a word with any ending, `(a|b c)` one of
+    several, `{0-3}` up to three words between.
     """
+    if rest := _TOKEN.sub("", phrase).strip():
+        raise PatternError(f"{rest[0]!r} stands alone in {phrase!r}; a gap is written {{0-3}}, a choice (one|other words)")
     pieces: list[str] = []
     gap = ""
-    for token in _GAP.sub(lambda found: f" {found.group()} ", phrase).split():
+    for token in _TOKEN.findall(phrase):
         if bounds := _GAP.fullmatch(token):
             if not pieces or gap:
                 raise PatternError(f"a gap stands between two words: {phrase!r}")
             gap = _gap(int(bounds[1]), int(bounds[2]))
             continue
-        for word in _words(token, phrase):
-            pieces.append((gap or _BETWEEN if pieces else "") + word)
-            gap = ""
+        between = (gap or _BETWEEN) if pieces else ""
+        choices = [_words(choice, phrase) for choice in token.strip("()").split("|")]
+        pieces.append(between + (f"(?:{'|'.join(choices)})" if len(choices) > 1 else choices[0]))
+        gap = ""
     if not pieces or gap:
         raise PatternError(f"a gap stands between two words: {phrase!r}" if gap else "an empty phrase matches nothing")
     return rf"\b{''.join(pieces)}\b"
@@ -61,12 +66,19 @@ def _gap(low: int, high: int) -> str:
     return f"{_BETWEEN}(?:[a-z0-9]+{_BETWEEN}){{{low},{high}}}"
 
 
-def _words(token: str, phrase: str) -> list[str]:
-    folded = fold(token)
-    words = "".join(char if char.isascii() and char.isalnum() else " " for char in folded).split()
+def _words(text: str, phrase: str) -> str:
+    """The pattern of plain words, one after the other."""
+    words: list[str] = []
+    for token in text.split():
+        folded = fold(token)
+        kept = "".join(char if char.isascii() and (char.isalnum() or char == "*") else " " for char in folded).split()
+        for word in kept:
+            if "*" in word[:-1] or word == "*":
+                raise PatternError(f"`*` ends a word: {phrase!r}")
+            words.append(word[:-1] + "[a-z0-9]*" if word.endswith("*") else word)
     if not words:
-        raise PatternError(f"only letters, digits and gaps count in a phrase; {token!r} in {phrase!r} has none")
-    return words
+        raise PatternError(f"only letters and digits count in a phrase; {text!r} in {phrase!r} has none")
+    return _BETWEEN.join(words)
 
 
 def check_regex(pattern: str) -> str:
