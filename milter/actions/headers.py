@@ -63,7 +63,7 @@ def with_edits(mail: Mail, message: Message, decision: Decision, registry: Regis
     template = policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), "")
     subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(policy.subject_tag.values()))
     edits: list[Edit] = [Insert(octets) for octets in _own_fields(mail, decision, authserv_id)]
-    edits += [Insert(GUARD)] if mail.raw[:1] in (b" ", b"\t") else []
+    edits += [Insert(GUARD)] if _continues(mail.raw) else []
     edits += subject_edits
     edits += [Remove(index) for index in _forged(fields, authserv_id)]
     return replace(decision, edits=tuple(edits), subject=subject)
@@ -75,7 +75,7 @@ def with_unscanned_edits(mail: Mail, decision: Decision, authserv_id: str) -> De
     When it cannot, only our field is put in front: whoever trusts `X-Insurer-Milter` reads the first one. Never raises.
     """
     edits: list[Edit] = [Insert(field(VERDICT, _summary(decision)))]
-    edits += [Insert(GUARD)] if mail.raw[:1] in (b" ", b"\t") else []
+    edits += [Insert(GUARD)] if _continues(mail.raw) else []
     with suppress(Exception):  # the scanner may be what broke; another bug here must not lose the mail
         edits += [Remove(index) for index in _forged(edits_of.all_fields(mail.raw), authserv_id)]
     return replace(decision, edits=tuple(edits))
@@ -100,6 +100,11 @@ def _summary(decision: Decision) -> bytes:
     parts += [f"unscanned={decision.unscanned}"] if decision.unscanned else [f"score={round(verdict.score, 2):g}"]
     parts += [f"version={_version()}"]
     return "; ".join(parts).encode("ascii", "replace")
+
+
+def _continues(raw: bytes) -> bool:
+    """True when the first octet would make the first line part of the field before it; a bare CR may become a blank on its way."""
+    return raw[:1] in (b" ", b"\t") or (raw[:1] == b"\r" and raw[:2] != b"\r\n")
 
 
 @cache

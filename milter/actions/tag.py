@@ -43,7 +43,7 @@ def put(value: bytes, tag: str, *, used: int = len("Subject:"), line_end: bytes 
         return value
     if not encode.needs_encoding(tag):
         return _join(tag.encode("ascii"), value, used, line_end)
-    wanted = shown(tag.encode() + b" " + value)
+    wanted = f"{tag} {shown(value)}".strip()
     candidates = [_join(_encoded(shape, used, line_end), value, used, line_end) for shape in (tag, tag + " ")]
     if _starts_encoded(value):
         candidates.reverse()

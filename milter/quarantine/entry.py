@@ -55,8 +55,9 @@ class Reason:
 class Entry:
     """One quarantined mail without its octets. Times are UTC.
 
-    `front` are the octets that a release puts before the mail, `cuts` the places (start, end) of forged copies that it leaves out.
-    `note` is the last reply of the next hop or the doubt; `attempt` counts releases begun; `octets` is the size.
+    `front` are the octets that a release puts before the mail, `cuts` the places (start, end) of forged copies that it leaves out, `pending` the
+    indexes of recipients whom no release has reached. `note` is the last reply of the next hop or the doubt, `attempt` counts the releases
+    begun, `octets` is the size.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Entry:
     subject: str
     front: bytes
     cuts: tuple[tuple[int, int], ...]
+    pending: tuple[int, ...] = ()
     attempt: int = 0
     note: str = ""
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# In the order of happening. A test stops the world before any of them; the last is the database's.
-STEPS = ("make folder", "write", "sync file", "rename", "sync folder", "commit")
+# In the order of happening. A test stops the world before any of them; the last two are the store's.
+STEPS = ("make folder", "write", "sync file", "rename", "sync folder", "commit", "answer")
 Before = Callable[[str], None]
 
 

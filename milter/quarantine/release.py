@@ -7,25 +7,24 @@ answer comes behind the final dot, nobody knows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from milter.actions import edits
-from milter.errors import NextHopError
+from milter.actions.next_hop import Delivery
 from milter.model.mail import Envelope
 from milter.model.reply import Reply
-from milter.quarantine.entry import Entry, Params, State
+from milter.quarantine.entry import Entry, State
 from milter.quarantine.store import Store
 
+_ADVICE = "the mail may have been delivered; look at the mail server's log, then release with --again if a second copy does no harm"
 
-class Delivery(Protocol):
-    """The way to the next hop."""
 
-    async def deliver(self, envelope: Envelope, params: Params, octets: bytes) -> Reply:
-        """Deliver one mail to all recipients or, when one of them is refused, to none. Gives the final reply, or the refusal.
+class Hop(Protocol):
+    """The way to the next hop; `actions.next_hop.NextHop` is one."""
 
-        Raises NextHopError, with `after_final_dot` when the mail may have been taken.
-        """
+    async def deliver(self, envelope: Envelope, content: bytes) -> Delivery:
+        """Deliver to the recipients that the next hop takes. Raises ValueError for octets that cannot be sent safely."""
         ...
 
 
@@ -43,24 +42,44 @@ def delivered(entry: Entry, original: bytes) -> bytes:
     return entry.front + edits.splice(original, (edits.Cut(start, end) for start, end in entry.cuts))
 
 
-async def release(store: Store, delivery: Delivery, name: str, *, who: str, again: bool = False) -> Outcome:
-    """Release one entry. Raises QuarantineError when it must not begin (unknown, damaged, in doubt without `again`).
+async def release(store: Store, hop: Hop, name: str, *, who: str, again: bool = False) -> Outcome:
+    """Release one entry to the recipients who have not got it. Raises QuarantineError when it must not begin (unknown, damaged, in doubt
+    without `again`).
 
     If this is cut off, the entry stays `releasing` and the next release says that it is in doubt.
     """
     entry, original = await store.mark_releasing(name, who=who, again=again)
+    wanted = tuple(entry.envelope.rcpt_to[index] for index in entry.pending)
     try:
-        reply = await delivery.deliver(entry.envelope, entry.params, delivered(entry, original))
-    except NextHopError as error:
-        if error.after_final_dot:
-            note = f"no answer behind the final dot: {error.cause}"
-            await store.mark_in_doubt(name, note, who=who, attempt=entry.attempt)
-            advice = "the mail may have been delivered; look at the mail server's log, then release with --again if a second copy does no harm"
-            return Outcome(State.IN_DOUBT, f"{name} is in doubt, {note}; {advice}")
-        await store.mark_failed(name, error.cause, who=who, attempt=entry.attempt)
-        return Outcome(State.FAILED, f"{name} was not delivered: {error.cause}; it can be released again")
-    if reply.is_positive:
-        await store.mark_released(name, reply.text, who=who, attempt=entry.attempt)
-        return Outcome(State.RELEASED, f"{name} was delivered to {len(entry.envelope.rcpt_to)} recipient(s): {reply.text}", reply)
-    await store.mark_failed(name, reply.text, who=who, attempt=entry.attempt)
-    return Outcome(State.FAILED, f"{name} was not delivered, the mail server says: {reply.text}; it can be released again", reply)
+        result = await hop.deliver(replace(entry.envelope, rcpt_to=wanted), delivered(entry, original))
+    except ValueError as error:
+        note = f"cannot be sent: {error}"
+        await store.mark_failed(name, note, who=who, attempt=entry.attempt)
+        return Outcome(State.FAILED, f"{name} was not delivered, it {note}")
+    state, note, pending = _outcome(entry, result)
+    sentence = f"{name} {_PHRASES[state]}: {note}"
+    if state is State.RELEASED:
+        await store.mark_released(name, note, who=who, attempt=entry.attempt)
+    elif state is State.IN_DOUBT:
+        await store.mark_in_doubt(name, note, who=who, attempt=entry.attempt)
+        sentence = f"{sentence}; {_ADVICE}"
+    else:
+        await store.mark_failed(name, note, who=who, attempt=entry.attempt, pending=pending)
+        sentence = f"{sentence}; it can be released again"
+    return Outcome(state, sentence, result.final)
+
+
+_PHRASES = {State.RELEASED: "was delivered", State.IN_DOUBT: "is in doubt", State.FAILED: "was not delivered to everybody"}
+
+
+def _outcome(entry: Entry, result: Delivery) -> tuple[State, str, tuple[int, ...]]:
+    """The state, what the next hop said, and the indexes of recipients who certainly have not got the mail."""
+    refused = tuple(index for index, reply in zip(entry.pending, result.recipients, strict=True) if not reply.is_positive)
+    if result.in_doubt:
+        return State.IN_DOUBT, result.final.cause or result.final.text, entry.pending
+    if not result.final.is_positive:
+        return State.FAILED, result.final.text, entry.pending
+    if not refused:
+        return State.RELEASED, result.final.text, ()
+    first = next(reply for reply in result.recipients if not reply.is_positive)
+    return State.FAILED, f"{len(refused)} of {len(entry.pending)} recipients were refused, the first with {first.text}", refused

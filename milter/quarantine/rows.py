@@ -47,11 +47,12 @@ def values(entry: Entry, digest: str) -> dict[str, object]:
         "language": entry.language,
         "reasons": json.dumps([(reason.rule, reason.score, reason.text) for reason in entry.reasons]),
         "author_domain": entry.author_domain,
-        "subject": _storable(entry.subject),
+        "subject": storable(entry.subject),
         "front": entry.front,
         "cuts": json.dumps(entry.cuts),
+        "pending": json.dumps(entry.pending),
         "attempt": entry.attempt,
-        "note": _storable(entry.note),
+        "note": storable(entry.note),
     }
 
 
@@ -81,6 +82,7 @@ def entry(row: Row) -> Entry:
         subject=row["subject"],
         front=row["front"],
         cuts=tuple((start, end) for start, end in json.loads(row["cuts"])),
+        pending=tuple(json.loads(row["pending"])),
         attempt=row["attempt"],
         note=row["note"],
     )
@@ -110,6 +112,7 @@ def new_entry(name: str, now: datetime, mail: Mail, decision: Decision, front: b
         subject=decision.subject,
         front=front,
         cuts=cuts,
+        pending=tuple(range(len(mail.envelope.rcpt_to))),
     )
 
 
@@ -120,7 +123,7 @@ def matching(wanted: Filter) -> sa.Select[Any]:  # Any: the row's columns
     for column, value in exact.items():
         query = query.where(column == value) if value else query
     if wanted.address:
-        query = query.where(sa.func.lower(entries.c.envelope).contains(_storable(wanted.address).lower(), autoescape=True))
+        query = query.where(sa.func.lower(entries.c.envelope).contains(storable(wanted.address).lower(), autoescape=True))
     if wanted.since:
         query = query.where(entries.c.received >= wanted.since.timestamp())
     if wanted.before:
@@ -133,7 +136,8 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Text that every database takes: surrogates written out, no NUL."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "")
 
 

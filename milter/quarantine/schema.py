@@ -48,6 +48,7 @@ entries = sa.Table(
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("front", sa.LargeBinary, nullable=False),
     sa.Column("cuts", sa.Text, nullable=False),  # JSON: [start, end] each
+    sa.Column("pending", sa.Text, nullable=False),  # JSON: indexes into rcpt_to
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
 )

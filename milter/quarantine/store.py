@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -93,6 +94,7 @@ class Store:
                 with suppress(OSError):
                     await asyncio.to_thread(self._files.remove, entry.id)
             raise
+        self._before("answer")
         return entry.id
 
     def _write(self, name: str, octets: bytes) -> str:
@@ -149,7 +151,8 @@ class Store:
                     await self._set(connection, name, State.IN_DOUBT, note="a release began and left no outcome")
                     await self._note(connection, who, "in-doubt", name)
             else:
-                await self._set(connection, name, State.RELEASING, note="", attempt=entry.attempt + 1)
+                pending = entry.pending or range(len(entry.envelope.rcpt_to))
+                await self._set(connection, name, State.RELEASING, note="", attempt=entry.attempt + 1, pending=json.dumps([*pending]))
                 await self._note(connection, who, "release", name, "again" if again else "")
                 entry = rows.entry(await _row(connection, name))
         if refusal:
@@ -158,22 +161,23 @@ class Store:
 
     async def mark_released(self, name: str, reply: str, *, who: str, attempt: int) -> None:
         """The next hop took the mail with this reply."""
-        await self._finish(name, State.RELEASED, reply, who, attempt)
+        await self._finish(name, State.RELEASED, reply, who, attempt, ())
 
-    async def mark_failed(self, name: str, reply: str, *, who: str, attempt: int) -> None:
-        """The next hop certainly has not taken the mail."""
-        await self._finish(name, State.FAILED, reply, who, attempt)
+    async def mark_failed(self, name: str, reply: str, *, who: str, attempt: int, pending: tuple[int, ...] | None = None) -> None:
+        """The next hop certainly has not taken the mail, or not for the recipients `pending`."""
+        await self._finish(name, State.FAILED, reply, who, attempt, pending)
 
     async def mark_in_doubt(self, name: str, note: str, *, who: str, attempt: int) -> None:
         """No answer came behind the final dot."""
         await self._finish(name, State.IN_DOUBT, note, who, attempt)
 
-    async def _finish(self, name: str, state: State, note: str, who: str, attempt: int) -> None:
+    async def _finish(self, name: str, state: State, note: str, who: str, attempt: int, pending: tuple[int, ...] | None = None) -> None:
         """Set the outcome of an attempt; an attempt that another overtook is only written down."""
         async with self._transaction("record the outcome of the release") as connection:
             entry = rows.entry(await _row(connection, checked_id(name)))
             if entry.attempt == attempt:
-                await self._set(connection, name, state, note=note)
+                left = entry.pending if pending is None else pending
+                await self._set(connection, name, state, note=rows.storable(note), pending=json.dumps(left))
             await self._note(connection, who, state.value, name, note)
 
     async def _set(self, connection: AsyncConnection, name: str, state: State, **columns: object) -> None:
@@ -181,7 +185,7 @@ class Store:
         await connection.execute(entries.update().where(entries.c.id == name).values(row))
 
     async def _note(self, connection: AsyncConnection, who: str, what: str, name: str, detail: str = "") -> None:
-        row = {"at": self._now().timestamp(), "who": who, "what": what, "entry": name, "detail": detail[:500]}
+        row = {"at": self._now().timestamp(), "who": who, "what": what, "entry": name, "detail": rows.storable(detail)[:500]}
         await connection.execute(audit.insert().values(row))
 
     async def delete(self, name: str, *, who: str) -> None:
