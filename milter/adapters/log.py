@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
 import structlog
-
-from milter.model.mail import Mail
-from milter.model.verdict import Decision
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -38,28 +36,10 @@ def open_log(stream: TextIO = sys.stderr) -> Logger:
     return logger
 
 
-def judged(log: Logger, mail: Mail, decision: Decision, elapsed: float, **more: object) -> None:
-    """The line of one mail. `elapsed` in seconds; `more` are facts without personal data (the reply, where it went)."""
-    auth = decision.auth
-    log.info(
-        "mail",
-        queue_id=mail.queue_id,
-        action=decision.action.value,
-        would=decision.would.value,
-        verdict=decision.verdict.kind.value,
-        insurer=decision.verdict.insurer,
-        score=round(decision.verdict.score, 2),
-        rules=[finding.rule for finding in decision.verdict.findings],
-        spf=auth.spf.result.value if auth else None,
-        dkim=[fact.result.value for fact in auth.dkim] if auth else None,
-        dmarc=auth.dmarc.result.value if auth else None,
-        incomplete=list(decision.incomplete),
-        unscanned=decision.unscanned or None,
-        octets=len(mail.raw),
-        recipients=len(mail.envelope.rcpt_to),
-        elapsed_ms=round(elapsed * 1000, 1),
-        **more,
-    )
+def facts(record: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a log line: what is empty is left out, numbers are rounded."""
+    kept = {key: value for key, value in record.items() if value not in ("", None, (), [])}
+    return {key: round(value, 2) if isinstance(value, float) else value for key, value in kept.items()}
 
 
 def bug_place(bug: BaseException) -> str:
@@ -70,8 +50,3 @@ def bug_place(bug: BaseException) -> str:
         return type(bug).__name__
     last = ours[-1]
     return f"{type(bug).__name__} at {last.filename.removeprefix(_PACKAGE).lstrip('/')}:{last.lineno} in {last.name}"
-
-
-def broke(log: Logger, mail: Mail, bug: BaseException) -> None:
-    """The line of one bug of ours, met while judging `mail`."""
-    log.error("bug", queue_id=mail.queue_id, place=bug_place(bug), octets=len(mail.raw))

@@ -1,0 +1,102 @@
+"""`serve`: start the SMTP proxy with the parts of the settings, say where it listens, and stop without losing a mail."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+
+import click
+
+from milter import app, pipeline
+from milter.adapters import clock, log
+from milter.fronts import line_ends, listen, smtp_proxy
+from milter.fronts.cli.options import config_option
+from milter.fronts.smtp_contract import MailRecord, Options
+from milter.model.mail import Mail
+from milter.model.verdict import Decision
+from milter.quarantine.store import Store
+from milter.settings import addresses
+from milter.settings.model import Settings
+
+DRAIN_SECONDS = 60.0
+
+
+@click.command()
+@config_option
+def serve(config: str | None) -> None:
+    """Run the SMTP proxy until SIGTERM or SIGINT; mails under way are finished first."""
+    loaded = app.load_settings(config)
+    parts = app.load_parts(loaded.settings)
+    asyncio.run(_serve(loaded, parts, log.open_log()))
+
+
+async def _serve(loaded: app.Loaded, parts: app.Parts, logger: log.Logger) -> None:
+    settings = loaded.settings
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with app.open_store(settings) as store:
+        proxy = _proxy(settings, parts, store, logger)
+        listener = await listen.open_all(map(addresses.host_port, settings.smtp.listen), proxy.session)
+        _greet(loaded, parts, listener, logger)
+        if trouble := await proxy.next_hop.probe():
+            logger.warning("next hop", address=settings.smtp.next_hop, trouble=trouble, meaning="mail gets 451 until it answers")
+        await stop.wait()
+        logger.info("stopping", mails=len(proxy.sessions))
+        listener.close()
+        await proxy.drain(DRAIN_SECONDS)
+    logger.info("stopped")
+
+
+def _proxy(settings: Settings, parts: app.Parts, store: Store, logger: log.Logger) -> smtp_proxy.SmtpProxy:
+    def broke(bug: BaseException, mail: Mail | None = None) -> None:
+        logger.error("bug", place=log.bug_place(bug), queue_id=mail.queue_id if mail else "")
+
+    def journal(record: MailRecord) -> None:
+        logger.info("mail", **log.facts(dataclasses.asdict(record)))
+
+    async def hold(mail: Mail, decision: Decision, content: bytes) -> str:
+        return await store.add(*_held(mail, decision, content))
+
+    kit = app.build_kit(settings, parts, app.build_resolver(settings), lambda mail, bug: broke(bug, mail))
+    options = Options(
+        hostname=app.hostname(settings),
+        trusted_peers=settings.smtp.trusted_peers,
+        line_ends=settings.smtp.line_ends,
+        max_octets=settings.smtp.max_octets,
+        max_recipients=settings.smtp.max_recipients,
+        max_connections=settings.smtp.max_connections,
+        idle_seconds=settings.smtp.idle_seconds,
+    )
+    return smtp_proxy.SmtpProxy(options, lambda mail: pipeline.judge(mail, kit), hold, app.build_next_hop(settings), journal, broke=broke)
+
+
+def _held(mail: Mail, decision: Decision, content: bytes) -> tuple[Mail, Decision, bytes]:
+    """What the quarantine keeps: the original and our Received field; or, where line ends had to be normalised, what may be delivered."""
+    if line_ends.find_stray(mail.raw) is not None:
+        return dataclasses.replace(mail, raw=content), dataclasses.replace(decision, edits=()), b""
+    end = content.find(b"\r\n") + 2
+    while content[end : end + 1] in (b" ", b"\t"):
+        end = content.find(b"\r\n", end) + 2
+    return mail, decision, content[:end]
+
+
+def _greet(loaded: app.Loaded, parts: app.Parts, listener: listen.Listener, logger: log.Logger) -> None:
+    settings = loaded.settings
+    logger.info(
+        "listening",
+        on=[str(address) for address in listener.addresses],
+        next_hop=settings.smtp.next_hop,
+        policy=settings.policy or app.DEFAULT_POLICY,
+        mode=parts.policy.mode,
+        settings=loaded.file or "defaults",
+        insurers=len(parts.registry.organisations),
+        rules=len(parts.ruleset.rules),
+    )
+    if settings.policy is None:
+        logger.warning(
+            "observing", meaning="no policy is set: every mail passes with the verdict in its headers; set `policy: tag` or `quarantine` to act"
+        )
+    if warning := app.suffix_list_warning(clock.now().date()):
+        logger.warning("public suffix list", meaning=warning)
