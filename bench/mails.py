@@ -26,7 +26,8 @@ from bench.words import FIRST_NAMES, LAST_NAMES, SENTENCES, SUBJECTS, TRADES
 MAILS = 2_000
 DOMAINS = 500
 SEED = 20_260_115
-_VERSION = 4
+SENT = 1_768_435_200  # the Date of the first mail, seconds since 1970
+_VERSION = 5
 _KEYS = 24
 _CACHE = Path(__file__).resolve().parents[1] / ".cache" / "bench"
 _SIGNED = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type", "reply-to", "list-unsubscribe")
@@ -99,6 +100,7 @@ class _Sender:
         zone[f"{self.domain} MX"] = [f"10 mx.{self.domain}"]
         zone[f"{self.domain} A"] = [self.client_ip]
         zone[f"mx.{self.domain} A"] = [self.client_ip]
+        zone[f"out.{self.domain} A"] = [self.client_ip]
         if self.service is not None:
             zone[f"spf.service-{self.service}.test TXT"] = ["v=spf1 ip4:198.51.100.0/25 ip4:198.51.100.128/25 -all"]
         for selector, key in self.keys.items():
@@ -117,7 +119,7 @@ class _Sender:
             ("To", f"{_word(person)} <{rcpt}>"),
             ("Reply-To", f"reponse+{number:06d}@{self.domain}"),
             ("Subject", _word(chance.choice(SUBJECTS).format(number=number, trade=self.trade))),
-            ("Date", time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(1_768_435_200 + number * 37))),
+            ("Date", time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(SENT + number * 37))),
             ("Message-ID", f"<{number:08x}.{chance.getrandbits(64):016x}@{self.domain}>"),
             ("List-Unsubscribe", f"<https://www.{self.domain}/desabonnement?id={number}>"),
             ("MIME-Version", "1.0"),

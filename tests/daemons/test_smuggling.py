@@ -66,7 +66,7 @@ def whole(postfix: Postfix, calm_dns: FlatDns, tmp_path_factory: pytest.TempPath
 
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES.keys())
 async def test_never_a_second_mail(postfix: Postfix, gate: Gateway, sequence: bytes) -> None:
-    """No sequence makes two mails of one: rejected as 550 5.5.2, or delivered as one mail."""
+    """No sequence makes two mails of one: refused with 550, or delivered as one mail."""
     mode = gate.folder.name.split("-")[1].rstrip("0123456789")
     name = f"smuggle-{mode}-{sequence.hex()}"
     codes = await attack(gate.port, name, sequence)
@@ -74,7 +74,8 @@ async def test_never_a_second_mail(postfix: Postfix, gate: Gateway, sequence: by
     found = {local.rpartition("-")[2]: len(files) for local, files in postfix.delivered(name).items()}
     assert "inner" not in found
     assert found.get("outer", 0) <= 1
-    assert codes[0] == (550 if mode == "reject" else 250)
+    # NUL has no other form that it could be given.
+    assert codes[0] == (250 if mode == "normalise" and b"\0" not in sequence else 550)
     assert ("outer" in found) == (codes[0] == 250)
 
 
