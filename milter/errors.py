@@ -8,6 +8,7 @@
     │   └── PolicyError
     ├── UsageError           the command line asks for something that makes no sense
     ├── NextHopError         the next hop cannot be reached or broke the protocol; carries the reply for the peer
+    ├── ListenError          an address cannot be listened on; the text says what to do
     └── QuarantineError      the quarantine cannot store, find or release; nothing was changed
 
 Network and mail trouble is data (evidence, replies), never one of these: exceptions are for our own mistakes
@@ -72,12 +73,20 @@ class UsageError(MilterError):
 
 
 class NextHopError(MilterError):
-    """The next hop cannot take the mail now. `cause` is for the log and holds no personal data."""
+    """The next hop cannot take the mail now. `cause` is for the log and the peer and holds no personal data.
 
-    def __init__(self, cause: str, *, after_final_dot: bool = False) -> None:
+    `enhanced` is the status code for the peer: 4.4.1 no answer when connecting, 4.4.2 a conversation that broke (RFC 3463 §3.5).
+    """
+
+    def __init__(self, cause: str, *, after_final_dot: bool = False, enhanced: str = "4.4.2") -> None:
         super().__init__(cause)
         self.cause = cause
         self.after_final_dot = after_final_dot
+        self.enhanced = enhanced
+
+
+class ListenError(MilterError):
+    """An address cannot be listened on; the text names it and says what to do."""
 
 
 class QuarantineError(MilterError):

@@ -1,0 +1,91 @@
+"""What an SMTP client sends, cut into command lines and mails. Octets in, events out, without sockets.
+
+RFC 5321 §2.3.8 (lines end in CRLF and in nothing else), §4.1.1.4 and §4.5.2 (end of data, dots). Must not know commands. However the octets
+are cut into pieces, the events are the same; the work is linear in them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+MAX_LINE = 4_096  # RFC 5321 §4.5.3.1.4 says 512; MAIL and RCPT parameters and SMTPUTF8 add to it
+_END = b"\r\n.\r\n"
+
+
+class Fault(StrEnum):
+    """Something that is no line or no mail."""
+
+    TOO_LONG = "a command line that is too long"
+    BARE_LF = "a command line that ends in a bare LF"
+    TOO_BIG = "a mail that is too big"
+
+
+class Inbox:
+    """Feed it octets, then ask for lines, or for the mail after `begin_data`, until the answer is None: more octets are needed."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._is_skipping = False
+        self._most = 0
+
+    def __len__(self) -> int:
+        """Octets that wait."""
+        return len(self._buffer)
+
+    def feed(self, octets: bytes) -> None:
+        """Add octets as they came."""
+        self._buffer += octets
+
+    def line(self) -> bytes | Fault | None:
+        """The next command line without its CRLF; a Fault for one that is none; None when it has not arrived whole.
+
+        After BARE_LF the rest must not be read as commands: who sent it and who wrote it may differ.
+        """
+        buffer = self._buffer
+        end = buffer.find(b"\n", self._searched)
+        if end < 0:
+            if len(buffer) > MAX_LINE:
+                del buffer[:-1]  # a CR at the end may belong to the line end
+                self._is_skipping = True
+            self._searched = len(buffer)
+            return None
+        is_ended_well = end > 0 and buffer[end - 1] == 13
+        line = bytes(buffer[: end - 1]) if is_ended_well else b""
+        del buffer[: end + 1]
+        self._searched = 0
+        was_skipping, self._is_skipping = self._is_skipping, False
+        if not is_ended_well:
+            return Fault.BARE_LF
+        return Fault.TOO_LONG if was_skipping or len(line) > MAX_LINE else line
+
+    def begin_data(self, most: int) -> None:
+        """What follows is a mail of at most `most` octets."""
+        self._buffer[:0] = b"\r\n"  # so that a dot on the first line is found like any other
+        self._searched = 0
+        self._most = most + most // 3 + len(_END)  # each line may carry one more dot, and has then at least three octets
+
+    def data(self) -> bytes | Fault | None:
+        """The mail, dots removed, once its end is there; TOO_BIG then, when it was bigger than allowed; else None."""
+        buffer = self._buffer
+        end = buffer.find(_END, self._searched)
+        if end < 0:
+            if len(buffer) > self._most:
+                self._is_skipping = True
+            if self._is_skipping:
+                del buffer[: -len(_END) + 1]
+            self._searched = max(0, len(buffer) - len(_END) + 1)
+            return None
+        is_too_big = self._is_skipping or end > self._most
+        content = b"" if is_too_big else _unstuffed(buffer, end)
+        del buffer[: end + len(_END)]
+        self._searched = 0
+        self._is_skipping = False
+        return Fault.TOO_BIG if is_too_big else content
+
+
+def _unstuffed(buffer: bytearray, end: int) -> bytes:
+    with memoryview(buffer) as view:
+        if buffer.find(b"\r\n.", 0, end) < 0:
+            return bytes(view[2 : end + 2])
+        return bytes(view[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]

@@ -1,0 +1,259 @@
+"""The connection of one SMTP client: octets into command lines, answers out, time. The subclass of aiosmtpd's SMTP.
+
+RFC 5321 §4.5.3.2 (timeouts), 2920 (PIPELINING). Must not know what a command means: `smtp_session` does.
+
+Of aiosmtpd stay the names of the commands, session and envelope, and the wiring to asyncio. Replaced are its reader (one line at a time,
+bare LF taken, lines over 1,001 octets refused), its timer (not reset in DATA nor while a mail is handled), its answer to a client that goes
+away (cancels the delivery), its answer to our bugs (500), and its look through all members at each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from aiosmtpd import smtp as aiosmtpd
+
+from milter.fronts.inbox import Fault, Inbox
+from milter.fronts.smtp_contract import Options
+from milter.model.reply import Reply, reply
+
+_PENDING = 65_536  # command octets that may wait; beyond it the client must
+_BOGUS = 10
+# BDAT: the octets of a chunk would follow and be taken for commands; the others are HTTP, sent here by a browser.
+_HANG_UP = frozenset((b"BDAT", b"CONNECT", b"GET", b"POST"))
+
+
+class Gone(Exception):  # noqa: N818  # no error: the client has left, or must
+    """Nothing more is read from this client."""
+
+
+class House(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    options: Options
+    base_attributes: dict[str, Any]  # whatever aiosmtpd sets on its instances
+    is_stopping: bool
+
+    def opened(self, connection: SmtpConnection) -> None:
+        """Told of a new connection."""
+        ...
+
+    def closed(self, connection: SmtpConnection) -> None:
+        """Told when it is gone."""
+        ...
+
+    def is_full(self) -> bool:
+        """Whether there are too many connections."""
+        ...
+
+    def broke(self, error: BaseException) -> None:
+        """Told of our own bugs."""
+        ...
+
+
+def base_attributes() -> dict[str, Any]:  # aiosmtpd's own, of any kind
+    """The attributes that aiosmtpd gives each instance, made once: it looks through all members of class and handler for them."""
+    loop = asyncio.get_running_loop()
+    stock = aiosmtpd.SMTP(object(), hostname="unused", enable_SMTPUTF8=True, loop=loop)
+    bare = asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), lambda *_: None, loop)
+    return {name: value for name, value in vars(stock).items() if name not in vars(bare)}
+
+
+class SmtpConnection(aiosmtpd.SMTP):
+    """Lives until the client says QUIT, goes away, is silent too long, or the server stops. Abstract: `_command` and `_end`."""
+
+    def __init__(self, house: House) -> None:
+        loop = asyncio.get_running_loop()
+        no_reader: Any = None  # octets go to the inbox; asyncio's protocol works without a reader
+        asyncio.StreamReaderProtocol.__init__(self, no_reader, self._cb_client_connected, loop)
+        self.__dict__.update(house.base_attributes)
+        self.loop = loop
+        self.hostname = house.options.hostname
+        self.command_size_limits = {}  # aiosmtpd shares one dict among all connections
+        self.peer = ""
+        self._house = house
+        self._inbox = Inbox()
+        self._client: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._expires: float | None = None
+        self._is_over = False
+        self._bogus = 0
+
+    def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
+        """What serves this verb (upper case)."""
+        raise NotImplementedError
+
+    def _is_busy(self) -> bool:
+        """Whether a mail is under way."""
+        raise NotImplementedError
+
+    def _reset(self) -> None:
+        """Forget the mail that is under way, without a delivery."""
+        raise NotImplementedError
+
+    # -- called by asyncio --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self._client = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
+        self._house.opened(self)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came."""
+        self._inbox.feed(data)
+        if self._waiter is not None:
+            self._wake()
+        elif len(self._inbox) > _PENDING and self._client is not None:
+            self._client.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read, and what has begun goes on."""
+        self._is_over = True
+        self._wake()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone; what has begun goes on."""
+        self._is_over = True
+        self._client = None
+        self._wake()
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        asyncio.StreamReaderProtocol.connection_lost(self, error)
+        self.transport = None
+        self._house.closed(self)
+
+    # -- called by the server --
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What serves this client."""
+        return self._handler_coroutine
+
+    def stop(self) -> None:
+        """End when no mail is under way; `is_stopping` is set."""
+        if not self._is_busy():
+            self._wake()
+
+    def cancel(self) -> None:
+        """End at once, without a delivery that has not happened yet."""
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+        if self._client is not None:
+            self._client.abort()
+
+    # -- reading, writing, waiting --
+
+    def _say(self, answer: Reply) -> None:
+        self._out.append(answer.octets)
+
+    async def push(self, status: str | bytes) -> None:
+        """Say one line."""
+        self._out.append((status.encode("ascii", "replace") if isinstance(status, str) else status) + b"\r\n")
+
+    def _flush(self) -> None:
+        if self._out:
+            if self._client is not None and not self._client.is_closing():
+                self._client.write(b"".join(self._out))
+            self._out.clear()
+
+    async def _more(self) -> None:
+        """Send all answers (RFC 2920 §3.2: together), then wait until the client has said more. Raises Gone when it will not."""
+        self._flush()
+        self._expires = self.loop.time() + self._house.options.idle_seconds
+        await self._writer.drain()
+        if self._house.is_stopping and not self._is_busy():
+            self._say(reply(421, "4.3.2", "Service is stopping; please try again later"))
+            raise Gone
+        if self._is_over or self._client is None:
+            raise Gone
+        self._waiter = self.loop.create_future()
+        try:
+            self._client.resume_reading()
+            await self._waiter
+        finally:
+            self._waiter = None
+        self._expires = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        # One timer that looks at the time when it fires; none runs out while a mail is handled.
+        self._timeout_handle = self.loop.call_later(duration or self._house.options.idle_seconds, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        left = self._house.options.idle_seconds if self._expires is None else self._expires - self.loop.time()
+        if left > 0:
+            self._reset_timeout(left)
+        elif self._client is not None:
+            self._is_over = True
+            self._say(reply(421, "4.4.2", "Silent for too long"))
+            if self._client.get_write_buffer_size():
+                self._client.abort()  # it does not even read
+            self._wake()
+
+    # -- the conversation --
+
+    async def _handle_client(self) -> None:
+        try:
+            if self._house.is_full():
+                self._say(reply(421, "4.7.0", "Too many connections; please try again later"))
+                return
+            self._say(Reply(220, (f"{self.hostname} ESMTP insurer-milter",)))
+            while True:
+                line = self._inbox.line()
+                if line is None:
+                    await self._more()
+                else:
+                    await self._obey(line)
+        except (Gone, ConnectionError):
+            pass
+        finally:
+            self._reset()
+            self._flush()
+            if self._client is not None:
+                self._client.close()
+
+    async def _obey(self, line: bytes | Fault) -> None:
+        if isinstance(line, Fault):
+            self._say(reply(500, "5.5.2", f"Not understood: {line}"))
+            if line is Fault.BARE_LF:
+                raise Gone
+            return
+        verb, _, argument = line.partition(b" ")
+        serve = self._command(verb.upper())
+        if serve is None or b"\0" in line or b"\r" in line:
+            self._unknown(verb.upper())
+            return
+        argument = argument.strip(b" ")
+        try:
+            await serve(argument.decode("utf-8", "surrogateescape") if argument else None)
+        except (Gone, ConnectionError):
+            raise
+        except Exception as error:
+            await self.push(await self.handle_exception(error))
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Our own bug: the client tries again later, and the mail that was under way is not delivered."""
+        self._reset()
+        self._house.broke(error)
+        return "451 4.3.0 Error on our side; please try again later"
+
+    def _unknown(self, verb: bytes) -> None:
+        if verb in _HANG_UP:
+            self._say(reply(502, "5.5.1", "Not offered here; closing the connection"))
+            raise Gone
+        self._bogus += 1
+        if self._bogus > _BOGUS:
+            self._say(reply(421, "4.7.0", "Too many unknown commands"))
+            raise Gone
+        self._say(reply(500, "5.5.2", "Unknown command"))

@@ -1,0 +1,217 @@
+"""The SMTP proxy: takes mails from a mail server, has them judged, and hands them to the next hop, the quarantine, or back.
+
+Knows what each action means in SMTP. Decides nothing: the judge does. No 250 before the mail is safe (promise 2): the next hop's own, or
+ours once the quarantine has stored it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from milter.actions import edits, received
+from milter.actions.next_hop import NextHop
+from milter.actions.transaction import Transaction
+from milter.errors import QuarantineError
+from milter.fronts import line_ends
+from milter.fronts.smtp_connection import SmtpConnection, base_attributes
+from milter.fronts.smtp_contract import Broke, Journal, Judge, MailRecord, Options, Quarantine
+from milter.fronts.smtp_session import SmtpSession
+from milter.model.edit import Insert
+from milter.model.mail import Mail
+from milter.model.reply import Reply, reply
+from milter.model.verdict import Action, Decision
+
+_SENTENCE = 300
+_TYPOGRAPHY = {0x2019: "'", 0x2018: "'", 0xAB: '"', 0xBB: '"', 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x153: "oe", 0x152: "OE"}
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _random_id() -> str:
+    return os.urandom(8).hex().upper()
+
+
+class SmtpProxy:
+    """One instance an event loop; construct it inside the loop. `session` is the factory for `listen`.
+
+    `options.trusted_peers` are addresses and networks (ValueError otherwise). `now` gives seconds since 1970, `new_id` queue ids.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        judge: Judge,
+        quarantine: Quarantine,
+        next_hop: NextHop,
+        journal: Journal,
+        *,
+        broke: Broke,
+        now: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = _random_id,
+    ) -> None:
+        self.options = options
+        self.next_hop = next_hop
+        self.base_attributes = base_attributes()
+        self.is_stopping = False
+        self._sessions: set[SmtpConnection] = set()
+        self._judge = judge
+        self._quarantine = quarantine
+        self._journal = journal
+        self._broke = broke
+        self._now = now
+        self._new_id = new_id
+        self._networks: tuple[_Network, ...] = tuple(ipaddress.ip_network(peer) for peer in options.trusted_peers)
+
+    def session(self) -> SmtpSession:
+        """The protocol for a new connection."""
+        return SmtpSession(self)
+
+    async def drain(self, seconds: float) -> None:
+        """Let mails that are under way finish, at most so many seconds; then end every session."""
+        self.is_stopping = True
+        for session in self._sessions:
+            session.stop()
+        tasks = {session.task for session in self._sessions if session.task is not None}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for session in tuple(self._sessions):
+                if session.task in late:
+                    session.cancel()
+            if late:
+                await asyncio.wait(late)
+        self.next_hop.close()
+
+    # -- what sessions need (`smtp_session.Door`) --
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether this address is listed in `trusted_peers`."""
+        try:
+            address = ipaddress.ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+    def opened(self, connection: SmtpConnection) -> None:
+        """Told of a new connection."""
+        self._sessions.add(connection)
+
+    def closed(self, connection: SmtpConnection) -> None:
+        """Told when it is gone."""
+        self._sessions.discard(connection)
+
+    def is_full(self) -> bool:
+        """Whether there are too many connections, the newest counted."""
+        return len(self._sessions) > self.options.max_connections
+
+    def new_id(self) -> str:
+        """A queue id that no other mail has."""
+        return self._new_id()
+
+    def broke(self, error: BaseException) -> None:
+        """Told of our own bugs in a session."""
+        self._broke(error)
+
+    def given_up(self, mail: Mail, answer: Reply | None, cause: str) -> None:
+        """Told of a mail that ends without a judgement."""
+        self._journal(MailRecord(mail.queue_id, code=answer.code if answer else 0, cause=cause, recipients=len(mail.envelope.rcpt_to)))
+
+    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str) -> Reply:
+        """Judge a mail and do what was decided; the answer for the client. The transaction is over then, whatever happens."""
+        began = time.perf_counter()
+        until = asyncio.get_running_loop().time() + self.options.answer_seconds
+        decision: Decision | None = None
+        outcome = _Outcome(_OUR_FAULT, cause="given up while the proxy stopped")
+        try:
+            async with asyncio.timeout_at(until):
+                decision = await self._judge(mail)
+            outcome = await self._act(mail, decision, transaction, until, protocol=protocol, peer=peer)
+        except TimeoutError:
+            outcome = _Outcome(reply(451, "4.3.2", "Judging took too long; please try again later"), cause="judging took too long")
+        except Exception as bug:
+            self._broke(bug)
+            outcome = _Outcome(_OUR_FAULT, cause=f"broke: {type(bug).__name__}")
+        finally:
+            transaction.drop()
+            self._journal(_record(mail, decision, outcome, (time.perf_counter() - began) * 1000))
+        return outcome.answer
+
+    async def _act(self, mail: Mail, decision: Decision, transaction: Transaction, until: float, *, protocol: str, peer: str) -> _Outcome:
+        if decision.action is Action.REJECT:
+            return _Outcome(reply(550, "5.7.1", _sentence(decision)))
+        if decision.action is Action.DEFER:
+            return _Outcome(reply(451, "4.7.1", "Not judged yet; please try again later"), cause=decision.unscanned)
+        content = self._content(mail, decision, protocol=protocol, peer=peer)
+        if decision.action is not Action.QUARANTINE:
+            answer = await transaction.data(content, until=until)
+            return _Outcome(answer, "" if answer.cause else without_addresses(answer), answer.cause)
+        transaction.drop()  # nothing of it may be delivered, and the next hop need not wait for the disk
+        try:
+            stored = await self._quarantine(mail, decision, content)
+        except QuarantineError as error:
+            return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=str(error))
+        return _Outcome(reply(250, "2.0.0", f"Ok: held in quarantine as {stored}"), quarantine_id=stored)
+
+    def _content(self, mail: Mail, decision: Decision, *, protocol: str, peer: str) -> bytes:
+        """The mail as it is delivered: our Received on top, then the edits, which count in the octets as received; line ends last."""
+        trace = received.field(
+            mail.connection, peer=peer, hostname=self.options.hostname, protocol=protocol, queue_id=mail.queue_id, seconds=self._now()
+        )
+        content = edits.carry_out(mail.raw, (Insert(trace), *decision.edits))
+        return line_ends.normalise(content) if self.options.line_ends == "normalise" else content
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    answer: Reply
+    next_hop: str = ""
+    cause: str = ""
+    quarantine_id: str = ""
+
+
+_OUR_FAULT = reply(451, "4.3.0", "Error on our side; please try again later")
+
+
+def without_addresses(answer: Reply) -> str:
+    """A reply for the log: each word with an @ in it is hidden, the rest cut at 200 characters."""
+    return " ".join("<address>" if "@" in word else word for word in answer.text[:400].split(" "))[:200]
+
+
+def _sentence(decision: Decision) -> str:
+    """Why a mail is refused, in ASCII (RFC 5321 §4.2): the first finding in the language of the decision."""
+    findings = decision.verdict.findings
+    text = findings[0].text(decision.language) if findings else "Mail refused: it presents itself as an insurer without proof"
+    plain = unicodedata.normalize("NFKD", text.translate(_TYPOGRAPHY)).encode("ascii", "ignore").decode("ascii")
+    return " ".join("".join(char if char.isprintable() else " " for char in plain).split())[:_SENTENCE]
+
+
+def _record(mail: Mail, decision: Decision | None, outcome: _Outcome, milliseconds: float) -> MailRecord:
+    record = MailRecord(
+        mail.queue_id,
+        code=outcome.answer.code,
+        next_hop=outcome.next_hop,
+        cause=outcome.cause,
+        recipients=len(mail.envelope.rcpt_to),
+        octets=len(mail.raw),
+        milliseconds=milliseconds,
+        quarantine_id=outcome.quarantine_id,
+    )
+    if decision is None:
+        return record
+    verdict = decision.verdict
+    return replace(
+        record,
+        action=decision.action.value,
+        would=decision.would.value,
+        verdict=verdict.kind.value,
+        insurer=verdict.insurer,
+        score=verdict.score,
+        rules=tuple(finding.rule for finding in verdict.findings),
+        unscanned=decision.unscanned,
+    )

@@ -1,0 +1,284 @@
+"""What one SMTP client wants: commands in, replies out, the next hop told as it goes.
+
+RFC 5321, 1870, 2034, 3461, 6152, 6531, Postfix's XFORWARD. Knows the order of commands and what the next hop is told when. Must not judge,
+and must not know what is done with a judged mail: `Door.finish` does that.
+"""
+# ruff: noqa: N802, N815  # aiosmtpd names its commands smtp_VERB
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Protocol
+
+from milter.actions.next_hop import NextHop
+from milter.actions.smtp_client import Capabilities
+from milter.actions.transaction import Transaction
+from milter.fronts import line_ends, paths, xforward
+from milter.fronts.inbox import Fault
+from milter.fronts.paths import Path
+from milter.fronts.smtp_connection import Gone, House, SmtpConnection
+from milter.model.mail import Connection, Envelope, Mail
+from milter.model.reply import Reply, reply
+
+_OK = reply(250, "2.0.0", "Ok")
+_GO = Reply(354, ("End data with <CR><LF>.<CR><LF>",))
+_BAD_SEQUENCE = "5.5.1"
+
+
+class Door(House, Protocol):
+    """What a session needs of the proxy that it belongs to."""
+
+    next_hop: NextHop
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether this address may say who its client is."""
+        ...
+
+    def new_id(self) -> str:
+        """A queue id that no other mail has."""
+        ...
+
+    def given_up(self, mail: Mail, answer: Reply | None, cause: str) -> None:
+        """Told of a mail that ends without a judgement; `answer` is None when the client is gone."""
+        ...
+
+    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str) -> Reply:
+        """Judge a mail and do what was decided; the answer for the client."""
+        ...
+
+
+class SmtpSession(SmtpConnection):
+    """One client. Its transaction with the next hop stands from MAIL to the answer after the final dot, or until it is reset."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self._door = door
+        self._offered = Capabilities()
+        self._xforward: dict[str, str] = {}
+        self._transaction: Transaction | None = None
+        self._is_utf8 = False
+
+    def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
+        method = _COMMANDS.get(verb)
+        return None if method is None else method.__get__(self)
+
+    @cached_property
+    def _is_trusted(self) -> bool:
+        return self._door.is_trusted(self.peer)
+
+    def _is_busy(self) -> bool:
+        return self._transaction is not None
+
+    def _reset(self) -> None:
+        if self._transaction is not None:
+            self._transaction.drop()
+            self._transaction = None
+        self.envelope = self._create_envelope()
+        self._xforward = {}
+        self._is_utf8 = False
+
+    async def smtp_HELO(self, hostname: str | None) -> None:
+        """RFC 5321 §4.1.1.1."""
+        self._greet(hostname, ())
+
+    async def smtp_EHLO(self, hostname: str | None) -> None:
+        """RFC 5321 §4.1.1.1: offer what the next hop offers, and what is ours to offer."""
+        offered = self._offered = self._door.next_hop.capabilities
+        most = self._door.options.max_octets
+        keywords = (
+            ("PIPELINING", True),
+            (f"SIZE {min(offered.size or most, most)}", offered.size is not None),
+            ("8BITMIME", offered.eight_bit),
+            ("SMTPUTF8", offered.smtputf8),
+            ("DSN", offered.dsn),
+            ("ENHANCEDSTATUSCODES", offered.enhanced_codes),
+            (f"XFORWARD {' '.join(xforward.ATTRIBUTES)}", self._is_trusted),
+        )
+        self._greet(hostname, tuple(keyword for keyword, is_there in keywords if is_there))
+
+    def _greet(self, hostname: str | None, offers: tuple[str, ...]) -> None:
+        assert self.session is not None
+        if not hostname:
+            self._say(reply(501, "5.5.4", "Syntax: EHLO name, or HELO name"))
+            return
+        self._reset()
+        self.session.host_name = hostname
+        self.session.extended_smtp = bool(offers)
+        self._say(Reply(250, (self.hostname, *offers)))
+
+    async def smtp_XFORWARD(self, arg: str | None) -> None:
+        """Postfix's XFORWARD, from listed peers alone."""
+        if not self._is_trusted:
+            self._say(reply(550, "5.7.1", "XFORWARD is not for you"))
+        elif self._transaction is not None:
+            self._say(reply(503, _BAD_SEQUENCE, "XFORWARD inside a mail"))
+        else:
+            read = xforward.read(arg)
+            if isinstance(read, str):
+                self._say(reply(501, "5.5.4", f"XFORWARD: {read}"))
+            else:
+                self._xforward.update(read)
+                self._say(_OK)
+
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.2: the next hop's session begins here, and the reply is its own."""
+        assert self.session is not None
+        assert self.envelope is not None
+        if not self.session.host_name:
+            self._say(reply(503, _BAD_SEQUENCE, "EHLO first"))
+            return
+        if self._transaction is not None:
+            self._say(reply(503, _BAD_SEQUENCE, "MAIL inside a mail"))
+            return
+        path = self._sender(arg)
+        if isinstance(path, Reply):
+            self._say(path)
+            return
+        begun = await self._door.next_hop.begin(path.octets, path.parameter_octets, xforward=self._xforward, promised=self._offered)
+        if isinstance(begun, Reply):
+            if begun.cause:
+                self._door.given_up(self._mail(b"", path.address), begun, begun.cause)
+            self._say(begun)
+            return
+        self._transaction = begun
+        self.envelope.mail_from = path.address
+        self._is_utf8 = path.parameter("SMTPUTF8") is not None
+        self._say(begun.accepted)
+
+    def _sender(self, arg: str | None) -> Path | Reply:
+        path = paths.read("FROM:", arg)
+        if isinstance(path, Reply) or not path.parameters:
+            return path if isinstance(path, Reply) or path.address.isascii() else _NEEDS_UTF8
+        size = path.parameter("SIZE")
+        if size is not None and not (size.isascii() and size.isdigit() and len(size) <= 20):
+            return reply(501, "5.5.4", "SIZE without a number")
+        if size is not None and int(size) > self._door.options.max_octets:
+            return reply(552, "5.3.4", "Mail bigger than allowed")
+        if path.parameter("SMTPUTF8") is None and not path.address.isascii():
+            return _NEEDS_UTF8
+        return path
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.3: each reply is the next hop's own."""
+        assert self.envelope is not None
+        if self._transaction is None:
+            self._say(reply(503, _BAD_SEQUENCE, "MAIL first"))
+            return
+        path = paths.read("TO:", arg)
+        if isinstance(path, Reply):
+            self._say(path)
+        elif not path.address:
+            self._say(reply(501, "5.1.3", "Recipient without an address"))
+        elif not (self._is_utf8 or path.address.isascii()):
+            self._say(_NEEDS_UTF8)
+        elif len(self.envelope.rcpt_tos) >= self._door.options.max_recipients:
+            self._say(reply(452, "4.5.3", "Too many recipients"))
+        else:
+            [answer] = await self._transaction.rcpt([(path.octets, path.parameter_octets)])
+            if answer.is_positive:
+                self.envelope.rcpt_tos.append(path.address)
+            self._say(answer)
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.4: take the mail whole, then let it be judged; the next hop hears nothing of it before."""
+        assert self.envelope is not None
+        transaction = self._transaction
+        if arg is not None:
+            self._say(reply(501, "5.5.4", "Syntax: DATA"))
+        elif transaction is None:
+            self._say(reply(503, _BAD_SEQUENCE, "MAIL first"))
+        elif not self.envelope.rcpt_tos:
+            self._say(reply(554, _BAD_SEQUENCE, "No valid recipients"))
+        elif transaction.failure:
+            answer = reply(451, "4.4.2", f"Not delivered yet: {transaction.failure}; please try again later", cause=transaction.failure)
+            self._give_up(answer)
+        else:
+            self._say(_GO)
+            content = await self._content()
+            problem = self._problem(content)
+            if problem is not None:
+                self._give_up(problem)
+                return
+            assert isinstance(content, bytes)
+            mail = self._mail(content, self.envelope.mail_from)
+            answer = await self._door.finish(mail, transaction, protocol=self._protocol(), peer=self.peer)
+            self._reset()
+            self._say(answer)
+
+    async def _content(self) -> bytes | Fault:
+        self._inbox.begin_data(self._door.options.max_octets)
+        while (content := self._inbox.data()) is None:
+            try:
+                await self._more()
+            except (Gone, ConnectionError):
+                assert self.envelope is not None
+                self._door.given_up(self._mail(b"", self.envelope.mail_from), None, "the client left before the end of the mail")
+                raise
+        return content
+
+    def _problem(self, content: bytes | Fault) -> Reply | None:
+        """Why a mail cannot be taken as it came, or None. NUL has no other form, so it is refused always."""
+        options = self._door.options
+        if isinstance(content, Fault) or len(content) > options.max_octets:
+            return reply(552, "5.3.4", "Mail bigger than allowed", cause="bigger than allowed")
+        stray = line_ends.find_stray(content, only_nul=options.line_ends == "normalise")
+        if stray is None:
+            return None
+        return reply(550, "5.5.2", f"{stray.name} in line {stray.line} of the mail; lines end in <CR><LF>", cause=f"{stray.name} in the mail")
+
+    def _give_up(self, answer: Reply) -> None:
+        assert self.envelope is not None
+        self._door.given_up(self._mail(b"", self.envelope.mail_from), answer, answer.cause)
+        self._reset()
+        self._say(answer)
+
+    def _mail(self, content: bytes, sender: str | None) -> Mail:
+        assert self.envelope is not None
+        return Mail(content, self._connection(), Envelope(sender or "", tuple(self.envelope.rcpt_tos)), self._door.new_id())
+
+    def _connection(self) -> Connection:
+        assert self.session is not None
+        helo = self.session.host_name or ""
+        if self._is_trusted:
+            return xforward.connection(self._xforward, helo=helo)
+        return Connection(self.peer or None, "", helo)
+
+    def _protocol(self) -> str:
+        assert self.session is not None
+        if self._is_utf8:
+            return "UTF8SMTP"  # RFC 6531 §3.7.3
+        return "ESMTP" if self.session.extended_smtp else "SMTP"
+
+    async def smtp_RSET(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.5."""
+        self._reset()
+        self._say(_OK)
+
+    async def smtp_NOOP(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.9."""
+        self._say(_OK)
+
+    async def smtp_QUIT(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.10."""
+        self._say(reply(221, "2.0.0", "Bye"))
+        raise Gone
+
+    async def smtp_VRFY(self, arg: str | None) -> None:
+        """RFC 5321 §3.5.3: we cannot know."""
+        self._say(reply(252, "2.0.0", "Send some mail, then you will see"))
+
+    async def smtp_HELP(self, arg: str | None) -> None:
+        """RFC 5321 §4.1.1.8."""
+        self._say(reply(214, "2.0.0", f"See RFC 5321; commands: {' '.join(verb.decode('ascii') for verb in _COMMANDS)}"))
+
+    async def smtp_EXPN(self, arg: str | None) -> None:
+        """Never offered, like AUTH and STARTTLS."""
+        self._say(reply(502, "5.5.1", "Not offered here"))
+
+    smtp_AUTH = smtp_EXPN
+    smtp_STARTTLS = smtp_EXPN
+
+
+_NEEDS_UTF8 = reply(553, "5.6.7", "Address beyond ASCII without SMTPUTF8")
+_COMMANDS = {name.removeprefix("smtp_").encode(): method for name, method in vars(SmtpSession).items() if name.startswith("smtp_")}
