@@ -11,7 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-COLOURS = {"impersonation": "red", "suspect": "yellow", "genuine": "green", "quarantine": "red", "reject": "red", "tag": "yellow"}
+COLOURS = {
+    "lookalike": "red",
+    "weak": "yellow",
+    "official": "green",
+    "impersonation": "red",
+    "suspect": "yellow",
+    "genuine": "green",
+    "quarantine": "red",
+    "reject": "red",
+    "tag": "yellow",
+}
 
 
 def json_line(value: Mapping[str, object]) -> None:
