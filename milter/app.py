@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = "observe"
 SCAN_DEFAULTS = replace(Settings(), policy="quarantine")
 OLD_LIST_DAYS = 180
+DNS_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -197,14 +198,25 @@ def build_next_hop(settings: Settings) -> NextHop:
     return NextHop(end.host, end.port, hostname(settings), deadlines=deadlines)
 
 
-def build_resolver(settings: Settings) -> Resolver:
-    """A caching resolver for the event loop that is going to use it; of the system when the settings name none."""
+@asynccontextmanager
+async def open_resolver(settings: Settings) -> AsyncIterator[Resolver]:
+    """A caching resolver for this event loop, closed at the end; it asks the system's servers when the settings name none."""
     from milter.adapters import clock, dns, dns_cache
 
     texts = settings.dns.resolvers or files.system_resolvers()
     ends = [addresses.host_port(text, default_port=53) for text in texts]
-    udp = dns.UdpResolver(tuple((end.host, end.port) for end in ends), timeout=settings.dns.timeout_seconds)
-    return dns_cache.CachingResolver(udp, clock.monotonic)
+    attempts = max(DNS_ATTEMPTS, len(ends))
+    udp = dns.UdpResolver(
+        tuple((end.host, end.port) for end in ends),
+        timeout=settings.dns.timeout_seconds / attempts,
+        attempts=attempts,
+        max_records=settings.limits.dns_answers,
+    )
+    cache = dns_cache.CachingResolver(udp, clock.monotonic)
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke) -> Kit:

@@ -37,22 +37,23 @@ class Job:
         """Opens a resolver of this event loop and gives the function that judges one item."""
         from milter import pipeline
 
-        kit = app.build_kit(self.settings, self.parts, app.build_resolver(self.settings), _broke)
+        async with app.open_resolver(self.settings) as resolver:
+            kit = app.build_kit(self.settings, self.parts, resolver, _broke)
 
-        async def answer(item: Item) -> Line:
-            try:
-                case = item if isinstance(item, Case) else cases.from_line(item[1], item[0], self.default)
-            except CaseError as wrong:
-                return lines.failed(_id(item), str(wrong))
-            try:
-                mail = cases.mail_of(case, self.settings.smtp.max_octets)
-            except CaseError as wrong:
-                return lines.failed(case.id, str(wrong))
-            start = clock.monotonic()
-            decision = await pipeline.judge(mail, kit)
-            return lines.judged(case.id, decision, clock.monotonic() - start, parts=self.parts if self.explain else None)
+            async def answer(item: Item) -> Line:
+                try:
+                    case = item if isinstance(item, Case) else cases.from_line(item[1], item[0], self.default)
+                except CaseError as wrong:
+                    return lines.failed(_id(item), str(wrong))
+                try:
+                    mail = cases.mail_of(case, self.settings.smtp.max_octets)
+                except CaseError as wrong:
+                    return lines.failed(case.id, str(wrong))
+                start = clock.monotonic()
+                decision = await pipeline.judge(mail, kit)
+                return lines.judged(case.id, decision, clock.monotonic() - start, parts=self.parts if self.explain else None)
 
-        yield answer
+            yield answer
 
 
 def _id(item: Item) -> object:

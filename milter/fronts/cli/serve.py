@@ -36,8 +36,9 @@ async def _serve(loaded: app.Loaded, parts: app.Parts, logger: log.Logger) -> No
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with app.open_store(settings) as store:
-        proxy = _proxy(settings, parts, store, logger)
+    async with app.open_store(settings) as store, app.open_resolver(settings) as resolver:
+        kit = app.build_kit(settings, parts, resolver, lambda mail, bug: _broke(logger, bug, mail.queue_id))
+        proxy = _proxy(settings, kit, store, logger)
         listener = await listen.open_all(map(addresses.host_port, settings.smtp.listen), proxy.session)
         _greet(loaded, parts, listener, logger)
         if trouble := await proxy.next_hop.probe():
@@ -49,17 +50,17 @@ async def _serve(loaded: app.Loaded, parts: app.Parts, logger: log.Logger) -> No
     logger.info("stopped")
 
 
-def _proxy(settings: Settings, parts: app.Parts, store: Store, logger: log.Logger) -> smtp_proxy.SmtpProxy:
-    def broke(bug: BaseException, mail: Mail | None = None) -> None:
-        logger.error("bug", place=log.bug_place(bug), queue_id=mail.queue_id if mail else "")
+def _broke(logger: log.Logger, bug: BaseException, queue_id: str = "") -> None:
+    logger.error("bug", **log.facts({"place": log.bug_place(bug), "queue_id": queue_id}))
 
+
+def _proxy(settings: Settings, kit: pipeline.Kit, store: Store, logger: log.Logger) -> smtp_proxy.SmtpProxy:
     def journal(record: MailRecord) -> None:
         logger.info("mail", **log.facts(dataclasses.asdict(record)))
 
     async def hold(mail: Mail, decision: Decision, content: bytes) -> str:
         return await store.add(*_held(mail, decision, content))
 
-    kit = app.build_kit(settings, parts, app.build_resolver(settings), lambda mail, bug: broke(bug, mail))
     options = Options(
         hostname=app.hostname(settings),
         trusted_peers=settings.smtp.trusted_peers,
@@ -69,7 +70,9 @@ def _proxy(settings: Settings, parts: app.Parts, store: Store, logger: log.Logge
         max_connections=settings.smtp.max_connections,
         idle_seconds=settings.smtp.idle_seconds,
     )
-    return smtp_proxy.SmtpProxy(options, lambda mail: pipeline.judge(mail, kit), hold, app.build_next_hop(settings), journal, broke=broke)
+    return smtp_proxy.SmtpProxy(
+        options, lambda mail: pipeline.judge(mail, kit), hold, app.build_next_hop(settings), journal, broke=lambda bug: _broke(logger, bug)
+    )
 
 
 def _held(mail: Mail, decision: Decision, content: bytes) -> tuple[Mail, Decision, bytes]:
