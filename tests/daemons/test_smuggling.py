@@ -88,6 +88,23 @@ async def test_through_the_whole_stand(postfix: Postfix, whole: Gateway, sequenc
     assert f"{name}-inner" not in postfix.delivered(name)
 
 
+@pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES.keys())
+async def test_chunks_in_front_end_nothing(postfix: Postfix, whole: Gateway, sequence: bytes) -> None:
+    """Postfix takes BDAT (RFC 3030), where no sequence ends a mail, and hands it to us as DATA, where it must not either."""
+    name = f"chunk-{sequence.hex()}"
+    client = await SmtpClient.connect(postfix.front, source=CLIENT, seconds=5)
+    await client.command("MAIL FROM:<anna@corpus.test>")
+    await client.command(f"RCPT TO:<{name}-outer@insured.example>")
+    content = smuggling(sequence, f"{name}-outer", f"{name}-inner")
+    await client.write(f"BDAT {len(content)} LAST\r\n".encode() + content)
+    assert (await client.reply()).code in (250, 550, 521)
+    await client.close()
+    postfix.quiet()
+    found = postfix.delivered(name)
+    assert f"{name}-inner" not in found
+    assert len(found.get(f"{name}-outer", [])) <= 1
+
+
 async def test_the_attack_is_real(postfix: Postfix, figures: list[str]) -> None:
     """Without us the same octets do make two mails of one in Postfix as Debian 12 ships it (else these tests would prove nothing)."""
     worked = []
