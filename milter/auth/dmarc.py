@@ -136,7 +136,8 @@ class _Evaluator:
         fact = DmarcFact(
             result,
             self._author,
-            await self._organization(),
+            # without a whole walk the organization is unknown, but an identical domain shares it whatever it is
+            await self._organization() or (self._author if self._author in aligned else None),
             record.lowered(policy or ""),
             reason,
             spf_aligned=bool(spf_state.aligned),

@@ -1,6 +1,7 @@
 """DMARC records (RFC 9989 §4.7): choosing the one record of a name and reading its tags.
 
-Knows text; must not know the tree walk. Unknown, nameless and doubled tags are ignored, as the RFC asks.
+Knows text; must not know the tree walk. Unknown and nameless tags are ignored, as the RFC asks; a doubled tag makes the
+record none at all, as in every tag list (RFC 6376 §3.2).
 """
 
 from __future__ import annotations
@@ -47,13 +48,16 @@ def choose_record(texts: tuple[bytes, ...]) -> DmarcRecord | None:
 
 
 @lru_cache(maxsize=_CACHED)
-def read_record(octets: bytes) -> DmarcRecord:
-    """Read a record that begins with its version. Never raises."""
+def read_record(octets: bytes) -> DmarcRecord | None:
+    """Read a record that begins with its version; None when it is void. Never raises."""
     tags: dict[str, str] = {}
     for spec in octets[:_MAX_RECORD].decode("ascii", "replace").split(";"):
         name, equals, value = spec.partition("=")
-        if equals and name.strip(_BLANK):
-            tags.setdefault(name.strip(_BLANK).lower(), value.strip(_BLANK))
+        name = name.strip(_BLANK).lower()
+        if equals and name:
+            if name in tags:
+                return None
+            tags[name] = value.strip(_BLANK)
     policy = tags.get("p", "").lower()
     subdomain = tags.get("sp", policy).lower()
     absent = tags.get("np", subdomain).lower()

@@ -53,7 +53,10 @@ class DkimFact:
 
 @dataclass(frozen=True, slots=True)
 class DmarcFact:
-    """RFC 9989 evaluation. `reason` says why there is no verdict (`several_authors`, `no_record` …), else "".
+    """RFC 9989 evaluation. `reason` says why there is no pass or fail, else "": `no_record`, `no_valid_policy`; without a
+
+    single author `several_author_domains`, `several_from_fields`, `no_author_domain`, `invalid_author` (suspicious, never "no
+    policy"); with temperror `record_lookup`, `alignment_lookup`, `existence_lookup`.
 
     `policy` is the policy in force (none, quarantine, reject) or "" without a record.
     """
