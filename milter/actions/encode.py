@@ -49,7 +49,7 @@ def encoded_words(text: str, first_room: int = _ENCODED_WORD) -> list[str]:
     """
     octets = text.encode("utf-8", "replace")
     quoted = sum(1 if chr(octet) in _Q_SAFE or octet == 0x20 else 3 for octet in octets)
-    kind = "q" if quoted <= (len(octets) * 4 + 2) // 3 else "b"
+    kind = "q" if quoted * 3 <= len(octets) * 5 else "b"  # a little longer than B is worth being readable in a raw header
     room = max(24, min(first_room, _ENCODED_WORD)) - _OVERHEAD
     result: list[str] = []
     chunk: list[bytes] = []

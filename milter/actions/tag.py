@@ -22,7 +22,7 @@ INSURER = "{insurer}"
 _LINE = 78  # RFC 5322 §2.1.1
 _TAG_CHARS = 120
 _NAME_CHARS = 120  # what may stand between the fixed parts of a tag in a sender's subject
-_ROUNDS = 8  # tags inside tags; then everything from the first to the last goes
+_ROUNDS = 8  # tags inside tags; then only what stands behind the last is kept
 _SUBJECT_OCTETS = 65_536  # a longer value is not searched for copies of the tag
 _BLANK = b" \t\r\n"
 
@@ -118,7 +118,7 @@ def remove(value: bytes, known: Sequence[Shape]) -> bytes | None:
         if not spans:
             break
     else:
-        left = _outside(left, known)
+        left = _behind(left, known)
     name = "Subject:"
     return encode.fold(name, encode.unstructured(encode.clean(left), len(name)))[len(name) :].encode("ascii")
 
@@ -165,7 +165,8 @@ def _without(written: str, spans: list[tuple[int, int]]) -> str:
     return result if rest.strip(blank) else result.rstrip(blank)
 
 
-def _outside(written: str, known: Sequence[Shape]) -> str:
-    """What stands before the first and behind the last tag."""
-    spans = _found(written, known)
-    return f"{written[: spans[0][0]]} {written[spans[-1][1] :]}" if spans else written
+def _behind(written: str, known: Sequence[Shape]) -> str:
+    """What stands behind everything that could end a tag, so that no tag can be in it."""
+    folded, places = normal.fold_map(written)
+    last = max(folded.rfind(shape.end) + len(shape.end) for shape in known)
+    return written[places[last - 1] + 1 :]
