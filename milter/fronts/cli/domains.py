@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -32,11 +32,14 @@ def check_domain(names: tuple[str, ...], config: str | None, *, as_json: bool) -
     return 2 if wrong and names != ("-",) else 0
 
 
-def _stdin() -> Iterable[str]:
-    """One name a line, as far as it is reasonably long; empty lines are skipped."""
-    for line in iter(lambda: sys.stdin.buffer.readline(MAX_LINE), b""):
-        if text := line.decode("utf-8", "replace").strip():
+def _stdin() -> Iterator[str]:
+    """One name a line; empty lines are skipped, and of a line that is too long only the beginning is kept."""
+    is_rest = False
+    while line := sys.stdin.buffer.readline(MAX_LINE):
+        text = line.decode("utf-8", "replace").strip()
+        if text and not is_rest:
             yield text
+        is_rest = not line.endswith(b"\n")
 
 
 def _answer(name: str, registry: DomainMatcher, *, as_json: bool) -> bool:

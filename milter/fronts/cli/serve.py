@@ -20,6 +20,7 @@ from milter.settings import addresses
 from milter.settings.model import Settings
 
 DRAIN_SECONDS = 60.0
+PROBE_SECONDS = 2.0
 
 
 @click.command()
@@ -39,15 +40,22 @@ async def _serve(loaded: app.Loaded, parts: app.Parts, logger: log.Logger) -> No
     async with app.open_store(settings) as store, app.open_resolver(settings) as resolver:
         kit = app.build_kit(settings, parts, resolver, lambda mail, bug: _broke(logger, bug, mail.queue_id))
         proxy = _proxy(settings, kit, store, logger)
+        probing = asyncio.create_task(_probe(proxy, logger))
+        await asyncio.wait({probing}, timeout=PROBE_SECONDS)  # so that the first EHLO offers what the next hop offers
         listener = await listen.open_all(map(addresses.host_port, settings.smtp.listen), proxy.session)
         _greet(loaded, parts, listener, logger)
-        if trouble := await proxy.next_hop.probe():
-            logger.warning("next hop", address=settings.smtp.next_hop, trouble=trouble, meaning="mail gets 451 until it answers")
         await stop.wait()
-        logger.info("stopping", mails=len(proxy.sessions))
+        logger.info("stopping", connections=len(proxy.sessions))
+        probing.cancel()
         listener.close()
         await proxy.drain(DRAIN_SECONDS)
     logger.info("stopped")
+
+
+async def _probe(proxy: smtp_proxy.SmtpProxy, logger: log.Logger) -> None:
+    hop = proxy.next_hop
+    if trouble := await hop.probe():
+        logger.warning("next hop", address=f"{hop.host}:{hop.port}", trouble=trouble, meaning="mail gets 451 until it answers")
 
 
 def _broke(logger: log.Logger, bug: BaseException, queue_id: str = "") -> None:

@@ -1,0 +1,73 @@
+"""The command line as a whole: help, version, exit codes, real processes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+
+from milter.fronts.cli import main
+from milter.fronts.cli.main import COMMANDS, run
+
+HEAVY = {"dns", "sqlalchemy", "selectolax", "structlog", "aiosmtpd", "cryptography", "re2", "rich", "dkim"}
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands of the contract, and no others."""
+    assert run(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"^  ([a-z-]+)  ", printed.partition("Commands:")[2], re.MULTILINE) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["settings", "show"], ["check-domain", "example.org"]])
+def test_small_commands_start_without_heavy_libraries(words: list[str]) -> None:
+    """Whoever asks a small question does not wait for DNS, HTML and databases to load."""
+    code = f"import sys; from milter.fronts.cli.main import run; run({words!r}); print('LOADED', *sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version of the installed distribution."""
+    assert run(["--version"]) == 0
+    assert re.fullmatch(r"insurer-milter \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`COMMAND --help` works everywhere and every leaf command takes --config."""
+    assert run([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    leaves = re.findall(r"^  ([a-z]+)  ", printed.partition("Commands:")[2], re.MULTILINE)
+    for leaf in leaves:
+        assert run([command, leaf, "--help"]) == 0
+        assert "--config FILE" in capsys.readouterr().out
+    assert leaves or "--config FILE" in printed or command == "demo"
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C ends with one word."""
+
+    def interrupted(**options: object) -> None:
+        raise click.Abort
+
+    monkeypatch.setattr(main.cli, "main", interrupted)
+    assert run(["settings", "show"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback() -> None:
+    """`… | head` ends quietly."""
+    command = f"{sys.executable} -m milter settings show --reference | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout == "# Settings\n"
+    assert done.stderr == ""
+
+
+def test_output_in_a_pipe_has_no_colour() -> None:
+    """Colour is for terminals alone."""
+    done = subprocess.run([sys.executable, "-m", "milter", "check-domain", "example.org"], capture_output=True, text=True, check=True)
+    assert done.stdout == "example.org\tnone\t-\t-\t0\n"
