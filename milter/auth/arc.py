@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from milter.auth import dkim
 from milter.auth.canonical import Canonical, relaxed_field
-from milter.auth.dkim_signature import ALGORITHMS, read_signature, without_signature
+from milter.auth.dkim_signature import ALGORITHMS, read_selector, read_signature, without_signature
 from milter.auth.keys import BadKey, choose_key, matches
 from milter.auth.resolver import Resolver
 from milter.auth.tags import read_base64, read_number, read_tags
@@ -40,6 +40,12 @@ class _Set:
         """Who sealed."""
         return parse_domain(self.seal_tags.get("d", ""))
 
+    @property
+    def key_name(self) -> str:
+        """Where the seal's key is in the DNS, "" when the seal names no possible place."""
+        selector = read_selector(self.seal_tags.get("s", ""))
+        return f"{selector}._domainkey.{self.sealer}" if selector and self.sealer else ""
+
 
 async def validate(message: Message, canonical: Canonical, resolver: Resolver, limits: Limits) -> ArcFact:
     """The chain's state: `none` without ARC fields, `pass`, `fail` with its cause, `temperror` when a key is not to be had."""
@@ -53,7 +59,7 @@ async def validate(message: Message, canonical: Canonical, resolver: Resolver, l
     cause = _wrong_states(sets)
     if cause:
         return ArcFact(AuthResult.FAIL, known, cause)
-    resolver.prefetch((f"{one.seal_tags.get('s', '')}._domainkey.{one.sealer}", "TXT") for one in sets if one.sealer)
+    resolver.prefetch((one.key_name, "TXT") for one in sets if one.key_name)
     failure = await _latest_signature(sets[-1], canonical, message, resolver, limits)
     if failure is None:
         failure = await _seals(sets, resolver)
@@ -98,7 +104,8 @@ async def _latest_signature(
     latest: _Set, canonical: Canonical, message: Message, resolver: Resolver, limits: Limits
 ) -> tuple[AuthResult, str] | None:
     """RFC 8617 §5.2 step 4: the newest message signature must hold."""
-    signature = read_signature(latest.signature_tags, limits)
+    # RFC 8617 §4.1.2 leaves the default of c= to DKIM (simple), but whoever omits it in ARC signs relaxed
+    signature = read_signature(latest.signature_tags, limits, canonical="relaxed/relaxed")
     if isinstance(signature, DkimFact):
         return AuthResult.FAIL, f"message signature: {signature.cause}"
     # RFC 8617 §4.1.2: a message signature never covers a seal
@@ -127,11 +134,10 @@ async def _seals(sets: tuple[_Set, ...], resolver: Resolver) -> tuple[AuthResult
 
 async def _seal(one: _Set, digest: bytes, resolver: Resolver) -> tuple[AuthResult, str] | None:
     tags = one.seal_tags
-    octets, domain, selector = read_base64(tags.get("b", "")), one.sealer, parse_domain(tags.get("s", ""))
-    kind = ALGORITHMS.get(tags.get("a", "").lower())
-    if not octets or domain is None or selector is None or kind is None:
+    octets, kind = read_base64(tags.get("b", "")), ALGORITHMS.get(tags.get("a", "").lower())
+    if not octets or not one.key_name or kind is None:
         return AuthResult.FAIL, "cannot be read"
-    key = choose_key(await resolver.query(f"{selector}._domainkey.{domain}", "TXT"))
+    key = choose_key(await resolver.query(one.key_name, "TXT"))
     if isinstance(key, BadKey):
         return _failed(key, "key")
     if key.kind != kind or (key.hashes is not None and "sha256" not in key.hashes):

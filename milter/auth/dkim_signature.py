@@ -5,6 +5,7 @@ Knows the tags; must not know keys or the DNS. A signature that cannot count is 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from milter.auth.tags import read_base64, read_number, read_tags, read_words
@@ -15,6 +16,8 @@ from milter.text.domains import parse_domain
 
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 _REQUIRED = ("a", "b", "bh", "d", "h", "s")
+_SELECTOR = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}))*").fullmatch
+_MAX_KEY_NAME = 240  # of the 253 octets of a name, without `._domainkey.`
 _CANONICAL = {"simple": False, "relaxed": True}
 _BLANK = b" \t\r\n"
 
@@ -58,9 +61,12 @@ def read_dkim_signature(value: bytes, limits: Limits) -> Signature | DkimFact:
     return signature
 
 
-def read_signature(tags: dict[str, str], limits: Limits, *, identity: str | None = None) -> Signature | DkimFact:
-    """Read the tags that DKIM and ARC message signatures share. `identity` is DKIM's i= (in ARC that tag is a number)."""
-    missing = [tag for tag in _REQUIRED if not tags.get(tag)]
+def read_signature(tags: dict[str, str], limits: Limits, *, identity: str | None = None, canonical: str = "simple/simple") -> Signature | DkimFact:
+    """Read the tags that DKIM and ARC message signatures share.
+
+    `identity` is DKIM's i= (in ARC that tag is a number), `canonical` what c= is when it is absent.
+    """
+    missing = [tag for tag in _REQUIRED if tag not in tags]
     if missing:
         return refuse(tags, AuthResult.PERMERROR, f"tag {missing[0]}= is missing")
     algorithm = tags["a"].lower()
@@ -68,25 +74,25 @@ def read_signature(tags: dict[str, str], limits: Limits, *, identity: str | None
         # RFC 8301 §3.1: rsa-sha1 must not be taken for a valid signature
         return refuse(tags, AuthResult.POLICY, "rsa-sha1 proves nothing")
     octets, body_hash = read_base64(tags["b"]), read_base64(tags["bh"])
-    canonical = _canonicalisations(tags.get("c", "simple/simple"))
-    domain, selector = parse_domain(tags["d"]), parse_domain(tags["s"])
+    relaxed = _canonicalisations(tags.get("c", canonical))
+    domain, selector = parse_domain(tags["d"]), read_selector(tags["s"])
     names = read_words(tags["h"])
     cause = ""
     if algorithm not in ALGORITHMS:
         cause = "algorithm is unknown"
     elif octets is None or body_hash is None:
         cause = "signature is not base64"
-    elif canonical is None:
+    elif relaxed is None:
         cause = "canonicalisation is unknown"
-    elif domain is None or selector is None or len(domain.name) + len(selector.name) > 240:
+    elif domain is None or selector is None or len(domain.name) + len(selector) > _MAX_KEY_NAME:
         cause = "domain or selector cannot be a DNS name"
     elif "dns/txt" not in read_words(tags.get("q", "dns/txt")):
         cause = "key is not in the DNS"
-    if cause or octets is None or body_hash is None or canonical is None or domain is None or selector is None:
+    if cause or octets is None or body_hash is None or relaxed is None or domain is None or selector is None:
         return refuse(tags, AuthResult.PERMERROR, cause)
     if len(names) > limits.dkim_signed_fields:
         return refuse(tags, AuthResult.POLICY, f"h= names more than {limits.dkim_signed_fields} fields")
-    draft = Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector.name, names, *canonical)
+    draft = Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector, names, *relaxed)
     return _with_options(draft, tags, identity)
 
 
@@ -112,8 +118,16 @@ def _with_options(draft: Signature, tags: dict[str, str], identity: str | None) 
 
 def refuse(tags: dict[str, str], result: AuthResult, cause: str) -> DkimFact:
     """The fact of a signature that is not verified."""
-    selector = parse_domain(tags.get("s", ""))
-    return DkimFact(result, parse_domain(tags.get("d", "")), selector.name if selector else "", cause)
+    return DkimFact(result, parse_domain(tags.get("d", "")), read_selector(tags.get("s", "")) or "", cause)
+
+
+def read_selector(text: str) -> str | None:
+    """A selector, lower case; None when it cannot be part of a DNS name (RFC 6376 §3.1: labels, digits alone are fine)."""
+    if not text.isascii():
+        domain = parse_domain(text)
+        return domain.name if domain else None
+    text = text.lower()
+    return text if len(text) <= _MAX_KEY_NAME and _SELECTOR(text) else None
 
 
 def without_signature(value: bytes) -> bytes:
