@@ -43,13 +43,18 @@ def carry_out(raw: bytes, edits: Iterable[Edit]) -> bytes:
     return apply(raw, (), edits)
 
 
-def all_fields(raw: bytes) -> tuple[Field, ...]:
-    """The header fields far beyond the limits of judging, and those behind a line that is no field, which forgiving readers take for fields.
+def header_fields(raw: bytes) -> tuple[Field, ...]:
+    """The header fields, far beyond the limits of judging. The first ones are the fields that judging saw, so indexes agree."""
+    return tuple(mime_fields.scan(raw, _WIDE).fields)
 
-    The first ones are the fields that judging saw, so indexes agree.
+
+def all_fields(raw: bytes) -> tuple[Field, ...]:
+    """The header fields, then those behind a line that is no field: forgiving readers take them for fields.
+
+    An empty first line is different: with fields of ours before it, it ends the header section for everybody.
     """
     header = mime_fields.scan(raw, _WIDE)
-    return (*header.fields, *header.beyond)
+    return tuple(header.fields) if raw.startswith((b"\r\n", b"\n")) else (*header.fields, *header.beyond)
 
 
 def pieces(raw: bytes, field: Field) -> tuple[bytes, bytes, bytes]:

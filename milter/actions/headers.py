@@ -58,14 +58,15 @@ def with_edits(mail: Mail, message: Message, decision: Decision, registry: Regis
     Forged copies go whatever the action. A subject is touched by tag, and to take out our tag where no valid signature covers the subject
     (promise 7); never for quarantine and reject, because a release delivers the original.
     """
-    fields = _every_field(message)
+    is_odd = bool(message.incomplete or message.defects)  # then fields may stand where judging did not look
+    fields = edits_of.header_fields(message.raw) if is_odd else message.fields
     name = decision.verdict.insurer_name or _registered_name(decision.verdict.insurer, registry)
     template = policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), "")
     subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(policy.subject_tag.values()))
     edits: list[Edit] = [Insert(octets) for octets in _own_fields(mail, decision, authserv_id)]
     edits += [Insert(GUARD)] if _continues(mail.raw) else []
     edits += subject_edits
-    edits += [Remove(index) for index in _forged(fields, authserv_id)]
+    edits += [Remove(index) for index in _forged(edits_of.all_fields(message.raw) if is_odd else fields, authserv_id)]
     return replace(decision, edits=tuple(edits), subject=subject)
 
 
@@ -118,11 +119,6 @@ def _version() -> str:
 def _registered_name(insurer: str | None, registry: Registry) -> str:
     organisation = registry.organisation(insurer) if insurer else None
     return organisation.name if organisation else ""
-
-
-def _every_field(message: Message) -> tuple[Field, ...]:
-    """All fields, also those behind the limits of judging: a forged copy may stand behind a thousand others."""
-    return edits_of.all_fields(message.raw) if message.incomplete or message.defects else message.fields
 
 
 def _forged(fields: tuple[Field, ...], authserv_id: str) -> Iterator[int]:
