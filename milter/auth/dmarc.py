@@ -6,8 +6,8 @@ from the DNS tree walk (§4.10), never from a public suffix list. More than one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from milter.auth.dmarc_record import DmarcRecord, choose_record
@@ -47,29 +47,14 @@ class _Alignment:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """What a tree walk found: records from the start upwards. `complete` is False when a lookup failed."""
+    """What a tree walk found, by name: `organization` (RFC 9989 §4.10.2, "" when a lookup failed), and the name of the
 
-    start: Domain
-    records: dict[Domain, DmarcRecord] = field(default_factory=dict)
-    complete: bool = True
+    public suffix that ended it, "" when none did.
+    """
 
-    @property
-    def organization(self) -> Domain | None:
-        """RFC 9989 §4.10.2; None when a lookup failed."""
-        if not self.complete:
-            return None
-        for domain, record in self.records.items():
-            if record.suffix == "n":
-                return domain
-            if record.suffix == "y" and domain != self.start:
-                return _one_below(self.start, domain)
-        # the walk goes upwards, so the last record has the fewest labels
-        return next(reversed(self.records), self.start)
-
-    @property
-    def suffix(self) -> Domain | None:
-        """The public suffix domain that ended the walk, if one did."""
-        return next((domain for domain, record in self.records.items() if record.suffix == "y" and domain != self.start), None)
+    records: dict[str, DmarcRecord]
+    organization: str
+    suffix: str = ""
 
 
 def questions(author: Author) -> list[Question]:
@@ -93,55 +78,52 @@ def _no_author(author: Author) -> str:
 
 
 class _Evaluator:
-    """One evaluation. Walks are kept, so that no name is asked for twice."""
+    """One evaluation. Names are plain text inside; records and walks are kept, so that no name is asked for twice."""
 
     def __init__(self, author: Domain, resolver: Resolver) -> None:
         self._author = author
+        self._name = author.name
         self._resolver = resolver
-        self._found: dict[Domain, DmarcRecord | _Absent] = {}
-        self._walks: dict[Domain, _Walk] = {}
+        self._found: dict[str, DmarcRecord | _Absent] = {}
+        self._walks: dict[str, _Walk] = {}
 
     async def run(self, spf: SpfFact, dkim: tuple[DkimFact, ...]) -> Evaluation:
-        own = await self._record(self._author)
-        if own is _Absent.FAILED:
-            return Evaluation(DmarcFact(AuthResult.TEMPERROR, self._author, reason="record_lookup"))
+        """Find the record that applies (RFC 9989 §4.10.1): of the author domain, its organization, or its public suffix."""
+        own = await self._record(self._name)
         if isinstance(own, DmarcRecord):
             return await self._judge(own, self._author, spf, dkim)
-        walk = await self._walk(self._author)
-        organization = walk.organization
-        if organization is None:
+        walk = await self._walk(self._name)
+        if not walk.organization:
             return Evaluation(DmarcFact(AuthResult.TEMPERROR, self._author, reason="record_lookup"))
-        # RFC 9989 §4.10.1: author domain, then organizational domain, then public suffix domain
-        for domain in (organization, walk.suffix):
-            if domain in walk.records:
-                return await self._judge(walk.records[domain], domain, spf, dkim)
-        return Evaluation(DmarcFact(AuthResult.NONE, self._author, organization, reason="no_record"))
+        for name in (walk.organization, walk.suffix):
+            if name in walk.records:
+                return await self._judge(walk.records[name], Domain(name), spf, dkim)
+        return Evaluation(DmarcFact(AuthResult.NONE, self._author, Domain(walk.organization), reason="no_record"))
 
     async def _judge(self, record: DmarcRecord, owner: Domain, spf: SpfFact, dkim: tuple[DkimFact, ...]) -> Evaluation:
+        organization = await self._organization()
         if not record.policy:
-            return Evaluation(DmarcFact(AuthResult.NONE, self._author, await self._organization(), reason="no_valid_policy"))
+            return Evaluation(DmarcFact(AuthResult.NONE, self._author, organization, reason="no_valid_policy"))
         policy = await self._policy(record, owner)
-        spf_state = await self._align(_identifiers((spf,)), strict=record.strict_spf)
-        dkim_state = await self._align(_identifiers(dkim), strict=record.strict_dkim)
-        aligned = spf_state.aligned | dkim_state.aligned
-        reason = ""
+        by_spf = await self._align(_identifiers((spf,)), strict=record.strict_spf)
+        by_dkim = await self._align(_identifiers(dkim), strict=record.strict_dkim)
+        aligned = by_spf.aligned | by_dkim.aligned
+        result, reason = AuthResult.FAIL, ""
         if policy is None:
             result, reason = AuthResult.TEMPERROR, "existence_lookup"
         elif aligned:
             result = AuthResult.PASS
-        elif spf_state.unknown or dkim_state.unknown:
+        elif by_spf.unknown or by_dkim.unknown:
             result, reason = AuthResult.TEMPERROR, "alignment_lookup"
-        else:
-            result = AuthResult.FAIL
         fact = DmarcFact(
             result,
             self._author,
             # without a whole walk the organization is unknown, but an identical domain shares it whatever it is
-            await self._organization() or (self._author if self._author in aligned else None),
+            organization or (self._author if self._author in aligned else None),
             record.lowered(policy or ""),
             reason,
-            spf_aligned=bool(spf_state.aligned),
-            dkim_aligned=bool(dkim_state.aligned),
+            spf_aligned=bool(by_spf.aligned),
+            dkim_aligned=bool(by_dkim.aligned),
         )
         return Evaluation(fact, aligned, owner)
 
@@ -151,15 +133,12 @@ class _Evaluator:
             return record.policy
         if record.names_absent and record.absent != record.subdomain:
             # RFC 8020: NXDOMAIN means that neither the name nor anything below it exists
-            status = (await self._resolver.query(self._author.name, "A")).status
+            status = (await self._resolver.query(self._name, "A")).status
             if status.is_temporary:
                 return None
             if status is DnsStatus.NXDOMAIN:
                 return record.absent
         return record.subdomain
-
-    async def _organization(self) -> Domain | None:
-        return (await self._walk(self._author)).organization
 
     async def _align(self, identifiers: dict[Domain, bool], *, strict: bool) -> _Alignment:
         """Which authenticated domains align. Nothing is asked of the DNS that cannot change the answer."""
@@ -168,52 +147,64 @@ class _Evaluator:
         unknown = self._author in identifiers
         aligned: list[Domain] = []
         for domain, passed in identifiers.items():
-            if strict or domain == self._author or not _share_a_label(domain, self._author):
+            if strict or domain == self._author or not _share_a_label(domain.name, self._name):
                 continue
-            same = await self._same_organization(domain)
+            same = await self._same_organization(domain.name)
             if same is None or (same and not passed):
                 unknown = True
             elif same:
                 aligned.append(domain)
         return _Alignment(frozenset(aligned), unknown)
 
-    async def _same_organization(self, domain: Domain) -> bool | None:
-        mine = await self._organization()
-        if mine is None:
+    async def _same_organization(self, name: str) -> bool | None:
+        """None when a failed lookup leaves it open."""
+        mine = (await self._walk(self._name)).organization
+        if not mine:
             return None
-        if not domain.is_within(mine):
+        if name != mine and not name.endswith("." + mine):
             return False
-        theirs = (await self._walk(domain)).organization
-        return None if theirs is None else theirs == mine
+        theirs = (await self._walk(name)).organization
+        return theirs == mine if theirs else None
 
-    async def _walk(self, start: Domain) -> _Walk:
+    async def _organization(self) -> Domain | None:
+        organization = (await self._walk(self._name)).organization
+        return Domain(organization) if organization else None
+
+    async def _walk(self, start: str) -> _Walk:
         """RFC 9989 §4.10 steps 1 to 7: at most eight queries."""
         if start in self._walks:
             return self._walks[start]
-        records: dict[Domain, DmarcRecord] = {}
-        complete = True
-        for domain in _path(start):
-            record = await self._record(domain)
-            if record is _Absent.FAILED:
-                complete = False
-                break
-            if isinstance(record, DmarcRecord):
-                records[domain] = record
-                if record.suffix != "u":
-                    break
-        self._walks[start] = walk = _Walk(start, records, complete)
+        self._walks[start] = walk = await self._walk_up(start)
         return walk
 
-    async def _record(self, domain: Domain) -> DmarcRecord | _Absent:
+    async def _walk_up(self, start: str) -> _Walk:
+        records: dict[str, DmarcRecord] = {}
+        organization = start
+        for name in _path(start):
+            record = await self._record(name)
+            if record is _Absent.FAILED:
+                return _Walk(records, "")
+            if not isinstance(record, DmarcRecord):
+                continue
+            records[name] = record
+            if record.suffix == "y" and name != start:
+                return _Walk(records, _one_below(start, name), name)
+            # the walk goes upwards, so the last record has the fewest labels
+            organization = name
+            if record.suffix != "u":
+                break
+        return _Walk(records, organization)
+
+    async def _record(self, name: str) -> DmarcRecord | _Absent:
         """The record of one name. Never asks for a name that cannot exist."""
-        if len(domain.name) > _MAX_NAME:
-            return _Absent.MISSING
-        if domain not in self._found:
-            answer = await self._resolver.query(f"_dmarc.{domain}", "TXT")
-            record = choose_record(answer.texts)
-            missing = _Absent.FAILED if answer.status.is_temporary else _Absent.MISSING
-            self._found[domain] = record or missing
-        return self._found[domain]
+        found = self._found.get(name)
+        if found is None:
+            found = _Absent.MISSING
+            if len(name) <= _MAX_NAME:
+                answer = await self._resolver.query("_dmarc." + name, "TXT")
+                found = choose_record(answer.texts) or (_Absent.FAILED if answer.status.is_temporary else _Absent.MISSING)
+            self._found[name] = found
+        return found
 
 
 def _identifiers(facts: Iterable[SpfFact | DkimFact]) -> dict[Domain, bool]:
@@ -225,19 +216,17 @@ def _identifiers(facts: Iterable[SpfFact | DkimFact]) -> dict[Domain, bool]:
     return out
 
 
-def _path(start: Domain) -> Iterator[Domain]:
+def _path(start: str) -> list[str]:
     """The names of a walk: the start, then from at most seven labels upwards to the top level."""
-    yield start
-    labels = start.labels[1:][-_WALK_LABELS:]
-    for index in range(len(labels)):
-        yield Domain(".".join(labels[index:]))
+    labels = start.split(".")[1:][-_WALK_LABELS:]
+    return [start, *(".".join(labels[index:]) for index in range(len(labels)))]
 
 
-def _one_below(name: Domain, suffix: Domain) -> Domain:
+def _one_below(name: str, suffix: str) -> str:
     """The ancestor of `name` (or itself) that has one label more than `suffix`."""
-    return Domain(".".join(name.labels[-len(suffix.labels) - 1 :]))
+    return ".".join(name.split(".")[-suffix.count(".") - 2 :])
 
 
-def _share_a_label(one: Domain, other: Domain) -> bool:
+def _share_a_label(one: str, other: str) -> bool:
     """True when the top-level labels are the same: without that there is no common organization."""
-    return one.name.rpartition(".")[2] == other.name.rpartition(".")[2]
+    return one.rpartition(".")[2] == other.rpartition(".")[2]
