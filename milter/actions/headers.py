@@ -46,7 +46,7 @@ def field(name: str, value: str | bytes) -> bytes:
         raise ValueError(f"not a header field name: {name[:80]!r}")
     start = f"{name}:"
     if isinstance(value, bytes):
-        words = encode.clean(value.decode("ascii", "replace").replace("\ufffd", "?")).split()
+        words = encode.clean(b" ".join(value.split()).decode("ascii", "replace").replace("\ufffd", "?")).split()
     else:
         words = encode.unstructured(encode.clean(value), len(start))
     return encode.fold(start, words).encode("ascii") + b"\r\n"
@@ -62,7 +62,7 @@ def with_edits(mail: Mail, message: Message, decision: Decision, registry: Regis
     fields = edits_of.header_fields(message.raw) if is_odd else message.fields
     name = decision.verdict.insurer_name or _registered_name(decision.verdict.insurer, registry)
     template = policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), "")
-    subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(policy.subject_tag.values()))
+    subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(tuple(policy.subject_tag.values())))
     edits: list[Edit] = [Insert(octets) for octets in _own_fields(mail, decision, authserv_id)]
     edits += [Insert(GUARD)] if _continues(mail.raw) else []
     edits += subject_edits

@@ -11,8 +11,9 @@ The old value stays octet for octet behind the tag, so that taking the tag off g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from milter.actions import encode
 from milter.mime import encoded_words
@@ -82,7 +83,8 @@ class Shape:
     end: str
 
 
-def shapes(templates: Iterable[str]) -> tuple[Shape, ...]:
+@lru_cache(maxsize=64)
+def shapes(templates: tuple[str, ...]) -> tuple[Shape, ...]:
     """The shapes to look for. A template with nothing firm on both sides of the name is left out: it would match ordinary words."""
     result: dict[Shape, None] = {}
     for template in templates:
@@ -125,6 +127,8 @@ def remove(value: bytes, known: Sequence[Shape]) -> bytes | None:
 
 def _found(written: str, known: Sequence[Shape]) -> list[tuple[int, int]]:
     """The places of tags as (start, end) in `written`, in order, not overlapping."""
+    if not known or (written.isascii() and not any(shape.end in written.lower() for shape in known)):
+        return []
     folded, places = normal.fold_map(written)
     spans: list[tuple[int, int]] = []
     for shape in known:

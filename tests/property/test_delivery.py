@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from milter.mime.message import parse
 
 from milter.actions import edits, encode, headers, tag
+from milter.auth import results_header
 from milter.engine.policy import Actions, Policy, Thresholds
 from milter.identity.registry import Registry
 from milter.model.edit import Insert, Remove, Replace
@@ -21,7 +22,7 @@ from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 OURS = b"mx.example.org"
 TAGS = {"fr": "[Usurpation ? {insurer}] ", "de": "[Identitätsmissbrauch? {insurer}] "}
 POLICY = Policy("test", "", "enforce", Thresholds(), Actions(), "fr", TAGS)
-KNOWN = tag.shapes(TAGS.values())
+KNOWN = tag.shapes(tuple(TAGS.values()))
 FACTS = AuthFacts(SpfFact(AuthResult.NONE, None), SpfFact(AuthResult.NONE, None), (), DmarcFact(AuthResult.NONE))
 LIMITS = Limits(fields=8, header_octets=400, field_octets=60)  # so that mails reach them
 QUICK = settings(max_examples=300, deadline=None)
@@ -89,7 +90,7 @@ def _continuations(lines: list[bytes]) -> list[bytes]:
 def is_forged(name: bytes, value: bytes) -> bool:
     """Whether a field is a copy of ours; the Authentication-Results made here have neither comments nor quotes, or are rubbish."""
     if name == b"authentication-results":
-        return headers.results_header.is_ours(value, OURS.decode())
+        return results_header.is_ours(value, OURS.decode())
     return name.startswith(b"x-insurer-milter")
 
 
