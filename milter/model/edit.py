@@ -24,7 +24,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Put `octets` (a whole field ending in CRLF) in the place of received field number `index`."""
+    """Put `octets` (a whole field, with the line end of the old one) in the place of received field number `index`."""
 
     index: int
     octets: bytes
