@@ -46,7 +46,7 @@ def _answer(name: str, registry: DomainMatcher, *, as_json: bool) -> bool:
     """Print the answer for one name; False when it is no domain."""
     from milter.text.domains import parse_domain
 
-    domain = parse_domain(name)
+    domain = parse_domain(name) if "\ufffd" not in name else None  # what was not UTF-8 is no name
     if domain is None:
         if as_json:
             output.json_line({"domain": name, "error": "not a domain name"})
