@@ -20,6 +20,7 @@ class Limits:
     authors: int = _limit(50, "Candidate authors that are kept")
     mime_depth: int = _limit(20, "Nesting of MIME parts")
     mime_parts: int = _limit(500, "MIME parts of one mail")
+    part_octets: int = _limit(4_194_304, "One attachment that is decoded, in octets")
     text_chars: int = _limit(200_000, "Text of one mail that wording rules see, in characters")
     html_octets: int = _limit(524_288, "One HTML part, in octets")
     html_depth: int = _limit(500, "Nesting of HTML elements")

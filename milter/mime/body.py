@@ -1,0 +1,126 @@
+"""MIME leaves → the words that a reader sees and the links he can follow.
+
+Knows which alternative a mail program shows and that attachments are not read unopened; must not know how text or HTML is taken
+apart. What only the plain alternative says is kept too, because some programs show that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from milter.mime import html, urls, words
+from milter.mime.parts import Leaf
+from milter.model.limits import Limits
+from milter.model.message import Link, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Words and links of the whole mail; `incomplete` in fixed words."""
+
+    words: Words
+    links: tuple[Link, ...]
+    incomplete: tuple[str, ...] = ()
+
+
+def read(leaves: Iterable[Leaf], limits: Limits) -> Content:
+    """Read every text that is shown without opening an attachment. Never raises."""
+    reading = _Reading(limits)
+    shown = [leaf for leaf in leaves if leaf.part.text and leaf.part.disposition != "attachment"]
+    with_html = {leaf.alternative for leaf in shown if leaf.part.content_type == "text/html"}
+    plain_of_html = []
+    for leaf in shown:
+        if leaf.part.content_type == "text/html":
+            reading.take_html(leaf)
+        elif leaf.alternative and leaf.alternative in with_html:
+            plain_of_html.append(leaf)
+        else:
+            reading.take_text(leaf.part.text, quoted=leaf.quoted)
+    for leaf in plain_of_html:
+        reading.take_other_alternative(leaf)
+    return reading.content()
+
+
+class _Reading:
+    """Gathers text in order, up to the limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.left = limits.text_chars
+        self.own: list[str] = []
+        self.quoted: list[str] = []
+        self.signature: list[str] = []
+        self.hidden: list[str] = []
+        self.links: list[Link] = []
+        self.urls: set[str] = set()
+        self.incomplete: dict[str, None] = {}
+
+    def take_html(self, leaf: Leaf) -> None:
+        """One HTML part."""
+        page = html.read(leaf.part.text, self.limits)
+        if page.incomplete:
+            self.incomplete[page.incomplete] = None
+        for link in page.links:
+            self._link(link)
+        self.take_text(page.text, quoted=leaf.quoted, had_quotes=bool(page.quoted))
+        if page.quoted:
+            self._keep(self.quoted, page.quoted)
+            self._text_links(page.quoted)
+        if page.hidden:
+            self._keep(self.hidden, page.hidden)
+
+    def take_text(self, text: str, *, quoted: bool, had_quotes: bool = False) -> None:
+        """Lines that the reader sees."""
+        self._text_links(text)
+        if quoted:
+            self._keep(self.quoted, text)
+            return
+        split = words.split(text)
+        self._keep(self.own, split.own)
+        self._keep(self.quoted, split.quoted)
+        self._keep(self.signature, split.signature)
+
+    def take_other_alternative(self, leaf: Leaf) -> None:
+        """The plain alternative: only lines with a word that the HTML does not show."""
+        seen: set[str] = set()
+        for texts in (self.own, self.quoted, self.signature):
+            for text in texts:
+                seen.update(text.split())
+        new = [line for line in leaf.part.text.split("\n") if not seen.issuperset(_words_of(line))]
+        if new:
+            self.take_text("\n".join(new), quoted=leaf.quoted)
+
+    def _keep(self, texts: list[str], text: str) -> None:
+        if not text:
+            return
+        if len(text) > self.left:
+            self.incomplete["text too long"] = None
+            text = text[: self.left]
+        self.left -= len(text)
+        texts.append(text)
+
+    def _text_links(self, text: str) -> None:
+        for url in urls.in_text(text[: self.limits.text_chars], self.limits.links):
+            if url not in self.urls:
+                self._link(Link(url, url, "text"))
+
+    def _link(self, link: Link) -> None:
+        if len(self.links) >= self.limits.links:
+            self.incomplete["too many links"] = None
+            return
+        self.urls.add(link.url)
+        self.links.append(link)
+
+    def content(self) -> Content:
+        """The result. A mail that quotes only is read as its author's words."""
+        own, quoted = "\n".join(self.own), "\n".join(self.quoted)
+        if quoted and not any(character.isalpha() for character in own[:5_000]):
+            own, quoted = f"{own}\n{quoted}".strip(), ""
+        gathered = Words(own, quoted, "\n".join(self.signature), "\n".join(self.hidden))
+        return Content(gathered, tuple(self.links), tuple(self.incomplete))
+
+
+def _words_of(line: str) -> list[str]:
+    """The words of a line but for links and marks, which the two alternatives always write differently."""
+    return [word for word in line.split() if "://" not in word and "www." not in word and any(character.isalnum() for character in word)]

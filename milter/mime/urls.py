@@ -1,0 +1,40 @@
+"""Web addresses that stand in running text, as mail programs make them clickable.
+
+Knows where such an address starts and ends in a sentence; must not know what it points at.
+"""
+
+from __future__ import annotations
+
+import re
+
+_END = re.compile(r"[^\s<>\"\x00-\x1f\x7f«»“”]{1,2048}")
+_SCHEME = re.compile(r"(?:https?|ftp)\Z", re.IGNORECASE)
+_TRAILING = ".,;:!?'’*_~|"
+_PAIRS = {")": "(", "]": "[", "}": "{", "＞": "＜"}
+
+
+def in_text(text: str, most: int) -> list[str]:
+    """The addresses in order, without repeats, at most `most`. Linear."""
+    found: dict[str, None] = {}
+    pos = 0
+    while len(found) < most and (mark := text.find("://", pos)) >= 0:
+        scheme = _SCHEME.search(text, max(0, mark - 5), mark)
+        pos = mark + 3
+        if scheme and (match := _END.match(text, scheme.start())):
+            found[_trim(match[0])] = None
+            pos = match.end()
+    lower = text.lower() if "ww." in text or "WW." in text else ""
+    pos = 0
+    while len(found) < most and (mark := lower.find("www.", pos)) >= 0:
+        match = _END.match(text, mark)
+        pos = match.end() if match else mark + 4
+        if match and (not mark or not (text[mark - 1].isalnum() or text[mark - 1] in "/.-@_=%")):
+            found[_trim(match[0])] = None
+    return list(found)
+
+
+def _trim(url: str) -> str:
+    """Without the punctuation of the sentence around it."""
+    while url and (url[-1] in _TRAILING or (url[-1] in _PAIRS and url.count(url[-1]) > url.count(_PAIRS[url[-1]]))):
+        url = url[:-1]
+    return url
