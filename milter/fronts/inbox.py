@@ -45,7 +45,7 @@ class Inbox:
         buffer = self._buffer
         end = buffer.find(b"\n", self._searched)
         if end < 0:
-            if len(buffer) > MAX_LINE:
+            if len(buffer) > MAX_LINE + 1:
                 del buffer[:-1]  # a CR at the end may belong to the line end
                 self._is_skipping = True
             self._searched = len(buffer)

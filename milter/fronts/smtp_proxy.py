@@ -58,7 +58,7 @@ class SmtpProxy:
         self.next_hop = next_hop
         self.base_attributes = base_attributes()
         self.is_stopping = False
-        self._sessions: set[SmtpConnection] = set()
+        self.sessions: set[SmtpConnection] = set()
         self._judge = judge
         self._quarantine = quarantine
         self._journal = journal
@@ -74,12 +74,12 @@ class SmtpProxy:
     async def drain(self, seconds: float) -> None:
         """Let mails that are under way finish, at most so many seconds; then end every session."""
         self.is_stopping = True
-        for session in self._sessions:
+        for session in self.sessions:
             session.stop()
-        tasks = {session.task for session in self._sessions if session.task is not None}
+        tasks = {session.task for session in self.sessions if session.task is not None}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
-            for session in tuple(self._sessions):
+            for session in tuple(self.sessions):
                 if session.task in late:
                     session.cancel()
             if late:
@@ -100,15 +100,15 @@ class SmtpProxy:
 
     def opened(self, connection: SmtpConnection) -> None:
         """Told of a new connection."""
-        self._sessions.add(connection)
+        self.sessions.add(connection)
 
     def closed(self, connection: SmtpConnection) -> None:
         """Told when it is gone."""
-        self._sessions.discard(connection)
+        self.sessions.discard(connection)
 
     def is_full(self) -> bool:
         """Whether there are too many connections, the newest counted."""
-        return len(self._sessions) > self.options.max_connections
+        return len(self.sessions) > self.options.max_connections
 
     def new_id(self) -> str:
         """A queue id that no other mail has."""

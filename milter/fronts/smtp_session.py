@@ -13,7 +13,8 @@ from typing import Protocol
 
 from milter.actions.next_hop import NextHop
 from milter.actions.smtp_client import Capabilities
-from milter.actions.transaction import Transaction
+from milter.actions.transaction import Transaction, trouble
+from milter.errors import NextHopError
 from milter.fronts import line_ends, paths, xforward
 from milter.fronts.inbox import Fault
 from milter.fronts.paths import Path
@@ -58,6 +59,7 @@ class SmtpSession(SmtpConnection):
         self._xforward: dict[str, str] = {}
         self._transaction: Transaction | None = None
         self._is_utf8 = False
+        self._is_told = False
 
     def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
         method = _COMMANDS.get(verb)
@@ -135,10 +137,11 @@ class SmtpSession(SmtpConnection):
         if isinstance(path, Reply):
             self._say(path)
             return
+        self._is_told = False
         begun = await self._door.next_hop.begin(path.octets, path.parameter_octets, xforward=self._xforward, promised=self._offered)
         if isinstance(begun, Reply):
             if begun.cause:
-                self._door.given_up(self._mail(b"", path.address), begun, begun.cause)
+                self._tell(begun)
             self._say(begun)
             return
         self._transaction = begun
@@ -178,6 +181,8 @@ class SmtpSession(SmtpConnection):
             [answer] = await self._transaction.rcpt([(path.octets, path.parameter_octets)])
             if answer.is_positive:
                 self.envelope.rcpt_tos.append(path.address)
+            elif answer.cause:
+                self._tell(answer)
             self._say(answer)
 
     async def smtp_DATA(self, arg: str | None) -> None:
@@ -188,11 +193,10 @@ class SmtpSession(SmtpConnection):
             self._say(reply(501, "5.5.4", "Syntax: DATA"))
         elif transaction is None:
             self._say(reply(503, _BAD_SEQUENCE, "MAIL first"))
+        elif transaction.failure:
+            self._give_up(trouble(NextHopError(transaction.failure)))
         elif not self.envelope.rcpt_tos:
             self._say(reply(554, _BAD_SEQUENCE, "No valid recipients"))
-        elif transaction.failure:
-            answer = reply(451, "4.4.2", f"Not delivered yet: {transaction.failure}; please try again later", cause=transaction.failure)
-            self._give_up(answer)
         else:
             self._say(_GO)
             content = await self._content()
@@ -212,8 +216,7 @@ class SmtpSession(SmtpConnection):
             try:
                 await self._more()
             except (Gone, ConnectionError):
-                assert self.envelope is not None
-                self._door.given_up(self._mail(b"", self.envelope.mail_from), None, "the client left before the end of the mail")
+                self._tell(None, "the client left before the end of the mail")
                 raise
         return content
 
@@ -228,10 +231,16 @@ class SmtpSession(SmtpConnection):
         return reply(550, "5.5.2", f"{stray.name} in line {stray.line} of the mail; lines end in <CR><LF>", cause=f"{stray.name} in the mail")
 
     def _give_up(self, answer: Reply) -> None:
-        assert self.envelope is not None
-        self._door.given_up(self._mail(b"", self.envelope.mail_from), answer, answer.cause)
+        self._tell(answer)
         self._reset()
         self._say(answer)
+
+    def _tell(self, answer: Reply | None, cause: str = "") -> None:
+        """Tell the journal of a mail that will not be judged, once."""
+        assert self.envelope is not None
+        if not self._is_told:
+            self._door.given_up(self._mail(b"", self.envelope.mail_from), answer, answer.cause if answer else cause)
+        self._is_told = True
 
     def _mail(self, content: bytes, sender: str | None) -> Mail:
         assert self.envelope is not None

@@ -1,0 +1,142 @@
+"""The next hop by itself: deliveries without a client, reuse of connections."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from milter.actions.next_hop import NextHop, Reuse
+from milter.actions.transaction import Deadlines, Transaction
+from milter.model.mail import Envelope
+from tests.helpers.next_hop import FakeNextHop
+
+
+def hop(fake: FakeNextHop, reuse: Reuse | None = None) -> NextHop:
+    """The next hop with short deadlines."""
+    return NextHop("127.0.0.1", fake.port, "gw.example", deadlines=Deadlines(0.3, 0.3, 0.3), reuse=reuse)
+
+
+async def test_deliver() -> None:
+    """A complete mail goes to the recipients that the next hop takes, with the parameters that its octets need."""
+    fake = FakeNextHop(script={"RCPT <no@b.example>": "550 5.1.1 No"})
+    async with fake.running():
+        next_hop = hop(fake)
+        done = await next_hop.deliver(Envelope("a@a.example", ("no@b.example", "jérôme@b.example")), "é\r\n".encode())
+        next_hop.close()
+    assert [one.code for one in done.recipients] == [550, 250]
+    assert (done.final.code, done.in_doubt) == (250, False)
+    assert fake.commands[0] == "MAIL FROM:<a@a.example> BODY=8BITMIME SMTPUTF8"
+    assert fake.mails[0].recipients == ["jérôme@b.example"]
+
+
+async def test_deliver_to_nobody() -> None:
+    """When no recipient is taken nothing is sent."""
+    fake = FakeNextHop(script={"RCPT": "550 5.1.1 No"})
+    async with fake.running():
+        next_hop = hop(fake)
+        done = await next_hop.deliver(Envelope("", ("b@b.example",)), b"x\r\n")
+        assert done.final.code == 550
+        done = await next_hop.deliver(Envelope("", ()), b"x\r\n")
+        assert done.final.code == 554
+        next_hop.close()
+    assert not fake.mails
+
+
+@pytest.mark.parametrize(("step", "in_doubt"), [("greeting", False), ("MAIL", False), ("DATA", False), ("dot", True)])
+async def test_doubt(step: str, in_doubt: bool) -> None:  # noqa: FBT001  # a column of the table
+    """Only silence after the final dot leaves in doubt whether the next hop has the mail."""
+    fake = FakeNextHop(script={step: "close"})
+    async with fake.running():
+        next_hop = hop(fake)
+        done = await next_hop.deliver(Envelope("", ("b@b.example",)), b"x\r\n")
+        next_hop.close()
+    assert (done.final.code, done.in_doubt) == (451, in_doubt)
+
+
+async def test_connections_are_used_again_up_to_a_count() -> None:
+    """A connection carries so many mails, then a new one is opened."""
+    fake = FakeNextHop()
+    async with fake.running():
+        next_hop = hop(fake, Reuse(mails=2))
+        for _ in range(5):
+            assert (await next_hop.deliver(Envelope("", ("b@b.example",)), b"x\r\n")).final.code == 250
+        assert fake.connections == 3
+        next_hop.close()
+
+
+async def test_idle_connections_end() -> None:
+    """A connection that waits too long says QUIT."""
+    fake = FakeNextHop()
+    async with fake.running():
+        next_hop = hop(fake, Reuse(idle=0.05))
+        assert await next_hop.probe() == ""
+        await asyncio.sleep(0.15)
+        assert fake.log[-1] == "QUIT"
+        await next_hop.deliver(Envelope("", ("b@b.example",)), b"x\r\n")
+        assert fake.connections == 2
+        next_hop.close()
+
+
+async def test_without_pipelining_each_command_waits() -> None:
+    """A next hop that does not offer PIPELINING gets one command at a time, XFORWARD as well."""
+    fake = FakeNextHop(offers=("XFORWARD NAME ADDR HELO",))
+    async with fake.running():
+        next_hop = hop(fake)
+        begun = await next_hop.begin(b"a@a.example", xforward={"NAME": "n" * 255, "HELO": "h" * 255})
+        assert isinstance(begun, Transaction)
+        assert [one.code for one in await begun.rcpt([(b"b@b.example", ()), (b"c@b.example", (b"NOTIFY=NEVER",))])] == [250, 555]
+        assert (await begun.data(b"x\r\n")).code == 250
+        begun.drop()
+        next_hop.close()
+    assert [line.split(" ")[0] for line in fake.commands] == ["XFORWARD", "XFORWARD", "MAIL", "RCPT", "DATA", "(mail)"]
+
+
+async def test_refused_xforward_is_no_reason_to_lose_a_mail() -> None:
+    """When the next hop refuses XFORWARD the mail goes on."""
+    fake = FakeNextHop(offers=("PIPELINING", "XFORWARD NAME"), script={"XFORWARD": "550 5.7.1 No"})
+    async with fake.running():
+        next_hop = hop(fake)
+        begun = await next_hop.begin(b"", xforward={"NAME": "x"})
+        assert isinstance(begun, Transaction)
+        begun.drop()
+        next_hop.close()
+
+
+async def test_rset_that_is_refused_ends_the_connection() -> None:
+    """A connection on which a transaction cannot be dropped is not used again."""
+    fake = FakeNextHop(script={"RSET": "500 5.5.1 What"})
+    async with fake.running():
+        next_hop = hop(fake)
+        for _ in range(2):
+            begun = await next_hop.begin(b"")
+            assert isinstance(begun, Transaction)
+            begun.drop()
+        await asyncio.sleep(0.05)
+        assert fake.connections == 2
+        next_hop.close()
+
+
+async def test_cancelled_while_waiting() -> None:
+    """A caller that is cancelled leaves no half-used connection behind."""
+    fake = FakeNextHop(script={"MAIL": ["hang", "250 2.1.0 Ok"]})
+    async with fake.running():
+        next_hop = hop(fake)
+        task = asyncio.ensure_future(next_hop.begin(b""))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert isinstance(await next_hop.begin(b""), Transaction)
+        assert fake.connections == 2
+        next_hop.close()
+
+
+async def test_probe_says_why() -> None:
+    """A probe that fails says why and leaves the minimum in force."""
+    fake = FakeNextHop(script={"EHLO": "550 5.7.1 Go away"})
+    async with fake.running():
+        next_hop = hop(fake)
+        assert await next_hop.probe() == "the next hop opened no session, it said at EHLO: 550 5.7.1 Go away"
+        assert next_hop.capabilities.size is None
+        next_hop.close()
