@@ -42,6 +42,7 @@ def test_fold_is_idempotent_and_mapped(text: str) -> None:
     assert all(0 <= place < len(text) for place in places)
 
 
+@pytest.mark.slow
 def test_every_character_folds_to_a_fixed_point() -> None:
     """No character of Unicode folds to something that folds further."""
     assert [code for code in range(0x110000) if fold(fold(chr(code))) != fold(chr(code))] == []
