@@ -91,7 +91,7 @@ def links_of(evidence: Evidence, insurer: str) -> tuple[LinkFact, ...]:
 
 
 def _judge(case: Case, evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: Policy, wording: Wording) -> Verdict:
-    names = Names.of(evidence, _name(case.insurer, registry))
+    names = Names.of(evidence, registry.name(case.insurer))
     facts = facts_of(case, evidence, wording)
     findings = _fired(ruleset.of_claims, facts, names)
     if not findings:
@@ -114,9 +114,4 @@ def _fired(rules: tuple[Rule, ...], facts: Facts, names: Names) -> tuple[Finding
 
 def _verdict(kind: VerdictKind, case: Case, registry: Registry, findings: tuple[Finding, ...] = ()) -> Verdict:
     score = sum(finding.score for finding in findings)
-    return Verdict(kind, case.insurer, _name(case.insurer, registry), score, findings)
-
-
-def _name(insurer: str, registry: Registry) -> str:
-    organisation = registry.organisation(insurer)
-    return organisation.name if organisation is not None else insurer
+    return Verdict(kind, case.insurer, registry.name(case.insurer), score, findings)

@@ -6,6 +6,7 @@ Knows the file's shape; must not know rules. Actions and language are chosen by 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +14,7 @@ from milter import strict_yaml
 from milter.errors import PolicyError
 from milter.model.domain import Domain
 from milter.model.verdict import Action, Verdict, VerdictKind
+from milter.strict_yaml import Path
 from milter.text.domains import parse_domain
 
 MAX_TAG = 60
@@ -74,23 +76,6 @@ class Policy:
     subject_tag: dict[str, str]
     recipients: dict[str, ForDomain] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for language, tag in self.subject_tag.items():
-            if not _LANGUAGE.fullmatch(language):
-                raise ValueError(f"subject_tag: {language!r} is no language; two lower-case letters such as `fr`")
-            if not tag.strip() or len(tag) > MAX_TAG or not tag.isprintable():
-                raise ValueError(f"subject_tag.{language}: one printable line of 1 to {MAX_TAG} characters")
-            if any(brace in tag.replace("{insurer}", "") for brace in "{}"):
-                raise ValueError(f"subject_tag.{language}: the only placeholder is {{insurer}}")
-        languages = [("language", self.language), *((f"recipients.{name}", entry.language) for name, entry in self.recipients.items())]
-        for place, chosen in languages:
-            if chosen is not None and chosen not in self.subject_tag:
-                raise ValueError(f"{place}: no subject_tag in the language {chosen!r}; there is: {', '.join(self.subject_tag) or 'none'}")
-        for name in self.recipients:
-            domain = parse_domain(name)
-            if domain is None or domain.name != name:
-                raise ValueError(f"recipients: {name!r} is no domain in lower-case A-labels")
-
     def kind(self, score: float) -> VerdictKind:
         """The verdict of an unproven claim with this score."""
         if score >= self.thresholds.impersonation:
@@ -130,4 +115,30 @@ def _domain(address: str) -> Domain | None:
 
 def load(octets: bytes, file: str) -> Policy:
     """Read a policy file. Raises PolicyError with every problem."""
-    return strict_yaml.read(octets, file, Policy, PolicyError)
+    document = strict_yaml.parse(octets, file, PolicyError)
+    policy = strict_yaml.validate(document, Policy, PolicyError)
+    problems = [document.problem(path, message) for path, message in _problems(policy)]
+    if problems:
+        raise PolicyError(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+    return policy
+
+
+def _problems(policy: Policy) -> Iterator[tuple[Path, str]]:
+    for language, tag in policy.subject_tag.items():
+        if not _LANGUAGE.fullmatch(language):
+            yield ("subject_tag", language), "a language is two lower-case letters, such as `fr`"
+        if not tag.strip() or len(tag) > MAX_TAG or not tag.isprintable():
+            yield ("subject_tag", language), f"one printable line of 1 to {MAX_TAG} characters"
+        if any(brace in tag.replace("{insurer}", "") for brace in "{}"):
+            yield ("subject_tag", language), "the only placeholder is {insurer}"
+    yield from _language(policy, ("language",), policy.language)
+    for name, entry in policy.recipients.items():
+        domain = parse_domain(name)
+        if domain is None or domain.name != name:
+            yield ("recipients", name), f"{name!r} is no domain in lower-case A-labels"
+        yield from _language(policy, ("recipients", name, "language"), entry.language)
+
+
+def _language(policy: Policy, path: Path, chosen: str | None) -> Iterator[tuple[Path, str]]:
+    if chosen is not None and chosen not in policy.subject_tag:
+        yield path, f"no subject_tag in the language {chosen!r}; there is: {', '.join(policy.subject_tag) or 'none'}"

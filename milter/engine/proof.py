@@ -37,40 +37,36 @@ def proof(auth: AuthFacts, insurer: str, registry: Registry) -> ProofFacts:
         return ProofFacts(role=role, author_authenticated=authenticated)
     if auth.author_proven:
         return ProofFacts(True, role, author, author_authenticated=True)
-    proving = _proving(author, entry, auth.proven, organisation)
-    missing = None if proving else _proving(author, entry, _unanswered(auth), organisation)
+    proving = _proving(author, entry, auth.proven, registry)
+    missing = None if proving else _proving(author, entry, _unanswered(auth), registry)
     return ProofFacts(proving is not None, role, proving, missing is not None, authenticated)
 
 
 def _listed(author: Domain, organisation: Organisation, registry: Registry) -> tuple[DomainEntry | None, str]:
-    """How the author domain is listed: for the insurer itself, else for a third-party payer that may write for it."""
-    entry = _entry(author, organisation)
-    if entry is not None:
+    """How the author domain is listed: for the insurer itself, or for a third-party payer that may write for it."""
+    found = registry.entry(author)
+    if found is None:
+        return None, ""
+    owner, entry = found
+    if owner.id == organisation.id:
         return entry, str(entry.role)
-    for payer in organisation.third_party_payers:
-        paying = registry.organisation(payer.payer)
-        entry = _entry(author, paying) if paying is not None else None
-        if entry is not None and entry.role in (Role.OFFICIAL, Role.SENDS_FOR):
-            return entry, PAYER
-    return None, ""
+    is_payer = any(payer.payer == owner.id for payer in organisation.third_party_payers)
+    return (entry, PAYER) if is_payer and entry.role in (Role.OFFICIAL, Role.SENDS_FOR) else (None, "")
 
 
-def _proving(author: Domain, entry: DomainEntry, proven: Iterable[Domain], organisation: Organisation) -> Domain | None:
-    """The first of the proven domains that proves this author domain of the organisation."""
+def _proving(author: Domain, entry: DomainEntry, proven: Iterable[Domain], registry: Registry) -> Domain | None:
+    """The first of the proven domains that proves this listed author domain."""
+    owner = registry.entry(author)
     for domain in proven:
-        if domain.is_within(entry.domain) or same_organization(domain, author):
+        if same_organization(domain, author):
             return domain
-        other = _entry(domain, organisation)
+        other = registry.entry(domain)
+        if owner is None or other is None or other[0].id != owner[0].id:
+            continue
         # A service that sends for several customers proves its own From only; a broker is not the insurer.
-        if other is not None and other.proves and other.role is Role.OFFICIAL and entry.role is not Role.BROKER:
+        if other[1].proves and other[1].role is Role.OFFICIAL and entry.role is not Role.BROKER:
             return domain
     return None
-
-
-def _entry(domain: Domain, organisation: Organisation) -> DomainEntry | None:
-    """The closest listed domain that this one is or is within."""
-    found = [entry for entry in organisation.domains if domain.is_within(entry.domain)]
-    return max(found, key=lambda entry: len(entry.domain.name), default=None)
 
 
 def _unanswered(auth: AuthFacts) -> Iterable[Domain]:

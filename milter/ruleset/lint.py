@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from milter.errors import Problem
 from milter.ruleset.fields import CLAIM, LINK
-from milter.ruleset.rule import PLACEHOLDERS, Example, Rule
+from milter.ruleset.index import RuleSet
+from milter.ruleset.rule import MAX_SCORE, PLACEHOLDERS, Example, Rule
 from milter.strict_yaml import Document, Path
 
 LANGUAGES = ("fr", "en")
@@ -19,6 +20,7 @@ _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _HOST = re.compile(r"(?:@|://)([^\s/<>\"'()\[\],;:?#]+)")
+_SPACES = {0xA0: " ", 0x202F: " "}  # French puts no-break spaces before : ? ! ;
 _RESERVED = (".example", ".test")
 
 
@@ -38,23 +40,23 @@ def across(rules: Iterable[Rule]) -> list[Problem]:
     return problems
 
 
-def check_lock(rules: Iterable[Rule], lock: str, file: str) -> list[Problem]:
+def check_lock(ruleset: RuleSet, lock: str, file: str) -> list[Problem]:
     """Compare the shipped rules with `ids.lock`, one id a line in order, `#` for comments: an id once given stays given."""
-    ids = {rule.id: rule for rule in rules}
-    replaced = {old for rule in ids.values() for old in rule.text.replaces}
-    locked: dict[str, int] = {}
+    ids = {rule.id: rule.file for rule in ruleset.rules} | dict.fromkeys(ruleset.retired, "retired")
+    replaced = {old for rule in ruleset.rules for old in rule.text.replaces}
+    locked: list[str] = []
     problems = []
     for number, line in enumerate(lock.splitlines(), 1):
         name = line.strip()
         if not name or name.startswith("#"):
             continue
-        if name in locked or (locked and name < next(reversed(locked))):
+        if locked and name <= locked[-1]:
             problems.append(Problem(file, number, 1, "", f"`{name}` stands twice or out of order"))
-        locked.setdefault(name, number)
+        locked.append(name)
         if name not in ids and name not in replaced:
             message = f"no rule has the id `{name}` or replaces it; an id once given stays: set the rule to retired"
             problems.append(Problem(file, number, 1, "", message))
-    problems += [Problem(file, 0, 0, "", f"`{name}` ({rule.file}) is missing; add it") for name, rule in ids.items() if name not in locked]
+    problems += [Problem(file, 0, 0, "", f"`{name}` ({where}) is missing; add it") for name, where in ids.items() if name not in locked]
     return problems
 
 
@@ -75,6 +77,8 @@ def _names(rule: Rule) -> Iterator[tuple[Path, str]]:
     for key in ("title", "description", "author"):
         if not getattr(rule.text, key).strip():
             yield (key,), "is empty"
+    if rule.text.score is not None and not 0 < rule.text.score <= MAX_SCORE:
+        yield ("score",), f"above 0 and at most {MAX_SCORE:g}"
     if not rule.text.tags:
         yield ("tags",), "needs one tag at least, such as `claim.display-name`"
     for index, tag in enumerate(rule.text.tags):
@@ -93,7 +97,7 @@ def _sentences(rule: Rule) -> Iterator[tuple[Path, str]]:
         path: Path = ("says", language)
         if not _LANGUAGE.fullmatch(language):
             yield path, "a language is two lower-case letters"
-        if not sentence.strip() or len(sentence) > MAX_SENTENCE or not sentence.isprintable():
+        if not sentence.strip() or len(sentence) > MAX_SENTENCE or not sentence.translate(_SPACES).isprintable():
             yield path, f"one printable line of 1 to {MAX_SENTENCE} characters"
         for name in _PLACEHOLDER.findall(sentence):
             if name not in PLACEHOLDERS:

@@ -32,6 +32,15 @@ KEY_DOCS = {
 }
 
 
+def generated(ruleset: RuleSet) -> dict[str, str]:
+    """Every generated page of the shipped rules, by its path in the repository."""
+    return {
+        "rules/INDEX.md": index_markdown(ruleset),
+        "rules/SCHEMA.json": schema_json(),
+        "docs/reference/rules.md": reference_markdown(),
+    }
+
+
 def schema_json() -> str:
     """JSON Schema (draft 2020-12) of a rule file."""
     special: Json = {

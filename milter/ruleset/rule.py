@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from milter.ruleset.condition import Node
 from milter.ruleset.facts import Facts
@@ -74,12 +74,8 @@ class ExampleMail:
     text: str = ""
     html: str = ""
     authenticated: tuple[str, ...] = ()
-    dmarc_policy: str = ""
+    dmarc_policy: Literal["", "none", "quarantine", "reject"] = ""
     dns_trouble: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.dmarc_policy not in ("", "none", "quarantine", "reject"):
-            raise ValueError("one of: none, quarantine, reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +116,6 @@ class RuleText:
     score: float | None = None
     known_miss: tuple[Example, ...] = ()
     known_noise: tuple[Example, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.score is not None and not 0 < self.score <= MAX_SCORE:
-            raise ValueError(f"score: above 0 and at most {MAX_SCORE:g}")
 
 
 KEY_ORDER = (

@@ -12,7 +12,7 @@ from milter import strict_yaml
 from milter.errors import FileError, Problem, RuleError
 from milter.ruleset import detection, lint
 from milter.ruleset.index import RuleSet
-from milter.ruleset.rule import KEY_ORDER, Kind, Rule, RuleText, Status
+from milter.ruleset.rule import KEY_ORDER, Kind, Rule, RuleText
 from milter.ruleset.wording import PatternError
 from milter.strict_yaml import Document
 
@@ -34,7 +34,7 @@ def load(sources: Iterable[tuple[str, bytes]]) -> RuleSet:
     if problems:
         raise RuleError(problems)
     try:
-        return RuleSet.build(rule for rule in rules if rule.text.status is not Status.RETIRED)
+        return RuleSet.build(rules)
     except PatternError as broken:
         raise RuleError([Problem("rules", 0, 0, "", str(broken))]) from None
 

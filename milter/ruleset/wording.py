@@ -13,7 +13,7 @@ import re2
 from milter.text.normal import fold, fold_map
 
 MAX_REPEAT = 80
-MAX_GAP = 5
+MAX_GAP = 8
 QUOTE_CHARS = 120
 SET_OCTETS = 64 * 1024 * 1024
 
