@@ -123,5 +123,5 @@ def _load(kind: str, octets: bytes) -> RSAPublicKey | Ed25519PublicKey | BadKey:
     if not MIN_RSA_BITS <= public.key_size <= MAX_RSA_BITS:
         return BadKey(AuthResult.POLICY, f"key has {public.key_size} bits")
     if exponent >= _MAX_EXPONENT or exponent < 3 or exponent % 2 == 0:
-        return BadKey(AuthResult.POLICY, "key has an odd exponent" if exponent >= _MAX_EXPONENT else "key has an unsafe exponent")
+        return BadKey(AuthResult.POLICY, "key has an unsafe exponent")
     return public

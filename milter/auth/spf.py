@@ -16,7 +16,7 @@ from milter.model.domain import Domain
 from milter.model.evidence import AuthResult, SpfFact
 from milter.model.limits import Limits
 from milter.model.mail import Mail
-from milter.text.domains import parse_domain
+from milter.text.domains import is_ip_literal, parse_domain
 
 _MAX_NAMES = 10  # RFC 7208 §4.6.4: of mx and ptr
 _MAX_LOCAL = 256
@@ -248,6 +248,8 @@ def _client(text: str | None) -> IPv4Address | IPv6Address | None:
 
 def _host(text: str) -> Domain | None:
     """A domain with at least two labels (RFC 7208 §4.3: others give `none`)."""
+    if is_ip_literal(text):
+        return None
     if not text.isascii():
         domain = parse_domain(text)
     else:
