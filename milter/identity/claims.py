@@ -1,0 +1,120 @@
+"""What one place of a mail claims: a name, an address or a line becomes claims with strength and quote.
+
+Knows names and domains. Must not know where in a mail the text stood beyond the place that it is given, nor whether
+anything is proven: a claim is what is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from milter.identity.names import NameMatch, Reading
+from milter.identity.organisation import AliasStrength, Role
+from milter.identity.registry import Registry
+from milter.identity.vocabulary import FILLER, HEALTH, LEGAL_FORMS, SERVICE
+from milter.model.domain import Domain
+from milter.model.evidence import Claim, DomainMatch, Match, Place, Strength
+from milter.text.domains import parse_domain
+
+QUOTE = 120
+_MOST_NAME = 2_000  # characters of one display name or line that are read
+_PADDING = FILLER | SERVICE | HEALTH | LEGAL_FORMS | {"via", "equipe", "team", "the"}
+_SPEAKER = re.compile(r"(?i:\bvia\b|\bde la part d[eu']\b|\bon behalf of\b|\bim auftrag von\b|\bp\.\s?o\.)")
+_ADDRESS = re.compile(r"[^\s<>()\"',;:@]{0,64}@?([\w-]{1,63}(?:\.[\w-]{1,63}){1,8})")
+_ADDRESSES = 5
+
+
+def quote(text: str) -> str:
+    """One line of at most 120 characters."""
+    return " ".join(text[: 4 * QUOTE].split())[:QUOTE]
+
+
+def from_name(name: str, place: Place, registry: Registry) -> Iterator[Claim]:
+    """Claims of a display name (or a line that stands for one): by the names in it, and by an address or domain in it."""
+    name = name[:_MOST_NAME]
+    whole = registry.read_names(name)
+    if whole.matches:
+        parts = [registry.read_names(part) for part in _SPEAKER.split(name)] if _SPEAKER.search(name) else []
+        for match in whole.matches:
+            strength = _strength(match, whole)
+            if strength is Strength.MEDIUM and any(_leads(match, part) for part in parts):
+                strength = Strength.STRONG
+            yield Claim(match.insurer, place, strength, quote(name), technique=_technique(match))
+    for index, found in enumerate(_ADDRESS.finditer(name)):
+        if index >= _ADDRESSES:
+            break
+        domain = parse_domain(found[1])
+        if domain is None:
+            continue
+        related = registry.match(domain)
+        if related.insurer and related.match in (Match.OFFICIAL, Match.LOOKALIKE):
+            yield Claim(related.insurer, place, Strength.STRONG, quote(name), related.match, related.technique, domain)
+
+
+def _leads(match: NameMatch, part: Reading) -> bool:
+    return any(found.insurer == match.insurer and _strength(found, part) is Strength.STRONG for found in part.matches)
+
+
+def _technique(match: NameMatch) -> str:
+    return "product-words" if match.product else "name" if match.exact else "homoglyph"
+
+
+def _strength(match: NameMatch, reading: Reading) -> Strength:
+    """Strong when the name is most of what is said; a person's name beside it makes it medium; a doubtful name is weak."""
+    if not match.certain:
+        return Strength.WEAK
+    left = [word for word in reading.without_names() if word not in _PADDING]
+    said = sum(len(word) for word in left)
+    size = match.end - match.start
+    if said <= size or (not left and match.strength is AliasStrength.DISTINCTIVE):
+        return Strength.STRONG
+    return Strength.MEDIUM if len(left) <= 6 else Strength.WEAK
+
+
+def from_domain(domain: Domain, place: Place, registry: Registry, *, shown: str) -> Iterator[Claim]:
+    """The claim of an address's domain. A host that several share claims nothing."""
+    related = registry.match(domain)
+    strength = domain_strength(related)
+    if related.insurer and strength:
+        yield Claim(related.insurer, place, strength, quote(shown or domain.name), related.match, related.technique, domain)
+
+
+def domain_strength(related: DomainMatch) -> Strength | None:
+    """How firmly such a domain presents a mail as the insurer's, None when it does not."""
+    if related.role == Role.PORTAL:
+        return None
+    if related.match in (Match.OFFICIAL, Match.LOOKALIKE):
+        return Strength.STRONG
+    if related.match is Match.WEAK:
+        return Strength.MEDIUM
+    return Strength.WEAK if related.role == Role.LEGACY else None
+
+
+def from_local_part(local: str, place: Place, registry: Registry, *, domain: Domain | None) -> Iterator[Claim]:
+    """`mgen@unrelated.example` claims; `alan@…` is a first name, and an insurer's own address says nothing more."""
+    own = registry.match(domain).insurer if domain else None
+    reading = registry.read_names(local[:256])
+    for match in reading.matches:
+        if match.strength is AliasStrength.DISTINCTIVE and match.insurer != own:
+            strength = Strength.MEDIUM if _strength(match, reading) is Strength.STRONG else Strength.WEAK
+            yield Claim(match.insurer, place, strength, quote(local), technique=_technique(match))
+
+
+def from_subject(subject: str, registry: Registry, *, answer: bool) -> Iterator[Claim]:
+    """A subject that opens with the name, or speaks of `votre` contract, presents itself; another one mentions."""
+    reading = registry.read_names(subject[:_MOST_NAME])
+    addressed = any(word in ("votre", "vos", "your", "ihre", "ihr") for word in reading.words.split())
+    for match in reading.matches:
+        before = [word for word in reading.words[: match.start].split() if word not in _PADDING]
+        presents = match.certain and not answer and (not before or addressed)
+        yield Claim(match.insurer, Place.SUBJECT, Strength.MEDIUM if presents else Strength.WEAK, quote(subject), technique=_technique(match))
+
+
+def from_line(line: str, place: Place, registry: Registry) -> Iterator[Claim]:
+    """A line of text: medium when the name is most of it (a letterhead, a signature), else a mention."""
+    line = line[:_MOST_NAME]
+    reading = registry.read_names(line)
+    for match in reading.matches:
+        presents = match.certain and _strength(match, reading) is Strength.STRONG
+        yield Claim(match.insurer, place, Strength.MEDIUM if presents else Strength.WEAK, quote(line), technique=_technique(match))

@@ -1,0 +1,163 @@
+"""Finds the organisations that a text names: aliases and product words, whatever the case, accents, spacing or look-alikes.
+
+Knows registry values and folded text. Must not decide what a name amounts to: that depends on where it stands (`claims`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import ahocorasick
+
+from milter.identity.brands import look
+from milter.identity.organisation import AliasStrength, Organisation
+from milter.identity.vocabulary import HEALTH
+from milter.text.normal import fold
+
+_GLUED_FROM = 8  # letters from which a name of several words is also looked for without its spaces
+_MOST_HITS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One way to name an organisation: `words` folded, parted by single blanks."""
+
+    words: str
+    insurer: str
+    strength: AliasStrength
+    product: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NameMatch:
+    """A name at [start, end) of the folded words. `exact` is False when it only looks like the name (`MAlF`).
+
+    `certain` means: this organisation is meant. A distinctive name always is, an ambiguous one beside a word of health.
+    """
+
+    insurer: str
+    name: str
+    strength: AliasStrength
+    start: int
+    end: int
+    exact: bool
+    certain: bool
+    product: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text as folded words (single blanks between, one at each end) and the names in it, in order."""
+
+    words: str
+    matches: tuple[NameMatch, ...]
+
+    def without_names(self) -> list[str]:
+        """The words that are no part of a name."""
+        parts, at = [], 0
+        for match in self.matches:
+            parts.append(self.words[at : match.start])
+            at = match.end
+        parts.append(self.words[at:])
+        return " ".join(parts).split()
+
+
+def plain_words(text: str) -> str:
+    """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined (`M G E N`)."""
+    words = "".join(char if char.isalnum() else " " for char in fold(text)).split()
+    return f" {' '.join(_joined(words))} "
+
+
+def _joined(words: list[str]) -> Iterator[str]:
+    row: list[str] = []
+    for word in words:
+        if len(word) == 1:
+            row.append(word)
+            continue
+        yield from _row(row)
+        row = []
+        yield word
+    yield from _row(row)
+
+
+def _row(row: list[str]) -> list[str]:
+    return ["".join(row)] if len(row) >= 3 else row
+
+
+class NameIndex:
+    """All names of a registry in one automaton; one pass over a text finds them all."""
+
+    __slots__ = ("_automaton", "_empty")
+
+    def __init__(self, organisations: Iterable[Organisation]) -> None:
+        self._automaton = ahocorasick.Automaton()
+        found: dict[str, Name] = {}
+        for organisation in organisations:
+            for name in _names(organisation):
+                known = found.get(look(name.words))
+                if known is None or (known.strength is AliasStrength.AMBIGUOUS and name.strength is AliasStrength.DISTINCTIVE):
+                    found[look(name.words)] = name
+        for key, name in found.items():
+            self._automaton.add_word(key, name)
+        self._empty = not found
+        if found:
+            self._automaton.make_automaton()
+
+    def read(self, text: str, *, limit: int = 100) -> Reading:
+        """The text as words with the names in it; of names that overlap, the longest."""
+        words = plain_words(text)
+        if self._empty or len(words) < 4:
+            return Reading(words, ())
+        spotted: list[tuple[int, int, Name]] = []
+        for last, name in self._automaton.iter(look(words)):
+            spotted.append((last + 1 - len(name.words), last + 1, name))
+            if len(spotted) >= _MOST_HITS:
+                break
+        if not spotted:
+            return Reading(words, ())
+        healthy = any(word in HEALTH for word in words.split())
+        return Reading(words, tuple(_matches(words, spotted, healthy=healthy))[:limit])
+
+    def find(self, text: str, *, limit: int = 100) -> tuple[NameMatch, ...]:
+        """The names in a text, in its order."""
+        return self.read(text, limit=limit).matches
+
+
+def _matches(words: str, spotted: list[tuple[int, int, Name]], *, healthy: bool) -> Iterator[NameMatch]:
+    """Longest first, none inside another; a name that is ambiguous counts only when it is written exactly so."""
+    taken_to = 0
+    for start, end, name in _longest(spotted):
+        exact = words[start:end] == name.words
+        ambiguous = name.strength is AliasStrength.AMBIGUOUS
+        if start + 1 < taken_to or (ambiguous and not exact) or words[start:end].replace(" ", "").isdigit():
+            continue
+        taken_to = end
+        yield NameMatch(name.insurer, name.words.strip(), name.strength, start + 1, end - 1, exact, not ambiguous or healthy, name.product)
+
+
+def _longest(spotted: list[tuple[int, int, Name]]) -> list[tuple[int, int, Name]]:
+    """The matches that no longer match takes in, from left to right. Linear but for the sort."""
+    found: list[tuple[int, int, Name]] = []
+    reach = -1
+    for match in sorted(spotted, key=lambda item: (item[0], -item[1])):
+        if match[1] > reach:
+            found.append(match)
+            reach = match[1]
+    return found
+
+
+def _names(organisation: Organisation) -> Iterator[Name]:
+    for written, strength in organisation.names:
+        yield from _spellings(Name(plain_words(written), organisation.id, strength))
+    for written in organisation.product_words.distinctive:
+        yield from _spellings(Name(plain_words(written), organisation.id, AliasStrength.DISTINCTIVE, product=True))
+
+
+def _spellings(name: Name) -> Iterator[Name]:
+    if len(name.words) < 4:
+        return
+    yield name
+    glued = name.words.replace(" ", "")
+    if len(name.words.split()) > 1 and len(glued) >= _GLUED_FROM and name.strength is AliasStrength.DISTINCTIVE:
+        yield Name(f" {glued} ", name.insurer, name.strength, name.product)

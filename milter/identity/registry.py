@@ -1,0 +1,71 @@
+"""The registry in use: organisations, and the questions that the rest asks of them.
+
+Built once from reviewed files (`registry_file`), then immutable. Must not know mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from milter.identity.lookalike import Matcher
+from milter.identity.names import NameIndex, NameMatch, Reading
+from milter.identity.organisation import DomainEntry, HonestNeighbour, Organisation, Role
+from milter.model.domain import Domain
+from milter.model.evidence import DomainMatch, Match
+from milter.text.domains import registrable
+
+__all__ = ["DomainEntry", "HonestNeighbour", "NameMatch", "Organisation", "Registry", "Role"]
+
+
+class Registry:
+    """All organisations of all files in use, with their indexes. Fulfils `model.evidence.DomainMatcher`."""
+
+    __slots__ = ("_by_id", "_entries", "_matcher", "_names", "organisations")
+
+    def __init__(self, organisations: Iterable[Organisation] = (), honest_neighbours: Iterable[HonestNeighbour] = ()) -> None:
+        self.organisations = tuple(organisations)
+        self._by_id = {organisation.id: organisation for organisation in self.organisations}
+        self._entries = {entry.domain.name: (organisation, entry) for organisation in self.organisations for entry in organisation.domains}
+        self._names = NameIndex(self.organisations)
+        self._matcher = Matcher(self.organisations, honest_neighbours)
+
+    def organisation(self, insurer: str) -> Organisation | None:
+        """The organisation with this id."""
+        return self._by_id.get(insurer)
+
+    def name(self, insurer: str) -> str:
+        """What people are shown for this id; the id itself when the registry lacks it."""
+        organisation = self._by_id.get(insurer)
+        return organisation.name if organisation else insurer
+
+    def entry(self, domain: Domain) -> tuple[Organisation, DomainEntry] | None:
+        """The listed domain that is `domain` or the nearest one above it, with its organisation."""
+        name = domain.name
+        while name:
+            found = self._entries.get(name)
+            if found:
+                return found
+            name = name.partition(".")[2]
+        return None
+
+    def match(self, domain: Domain) -> DomainMatch:
+        """Relate a domain to the registry. Pure, never raises.
+
+        A listed domain is `official` whatever its role, but a `legacy` one, which is `none` with its insurer and role. Do not
+        conclude from `official` that mail from there is proof: `entry(domain)[1].proves` says so.
+        """
+        found = self.entry(domain)
+        if found is None:
+            return self._matcher.match(domain)
+        organisation, entry = found
+        if entry.role is Role.LEGACY:
+            return DomainMatch(domain, Match.NONE, organisation.id, "legacy", 0.0, registrable(domain), entry.role)
+        return DomainMatch(domain, Match.OFFICIAL, organisation.id, "official", 1.0, registrable(domain), entry.role)
+
+    def find_names(self, text: str, *, limit: int = 100) -> tuple[NameMatch, ...]:
+        """The organisations named in a text, in its order, at most `limit`; see `names`."""
+        return self._names.find(text, limit=limit)
+
+    def read_names(self, text: str) -> Reading:
+        """The text as folded words, with the names in it and what is left between them."""
+        return self._names.read(text)
