@@ -87,7 +87,8 @@ class _Reading:
         for texts in (self.own, self.quoted, self.signature):
             for text in texts:
                 seen.update(text.split())
-        new = [line for line in leaf.part.text.split("\n") if not seen.issuperset(_words_of(line))]
+        lines = leaf.part.text.split("\n")
+        new = [line for line in lines if not seen.issuperset(line.split()) and not seen.issuperset(_words_of(line))]
         if new:
             self.take_text("\n".join(new), quoted=leaf.quoted)
 

@@ -16,25 +16,46 @@ from milter.mime import html_bounds
 from milter.model.limits import Limits
 from milter.model.message import Link
 
-_BLOCKS = frozenset(
-    "address article aside blockquote body br center dd details dialog dir div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 "
-    "header hgroup hr li listing main menu nav ol option p pre section summary table tbody td tfoot th thead title tr ul xmp".split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_INLINE, _TEXT, _BLOCK, _UNSEEN, _LINK, _IMAGE, _TARGET = range(7)
+_KINDS: dict[str | None, int] = dict.fromkeys(
+    _names(
+        "address article aside blockquote body br center dd details dialog dir div dl dt fieldset figcaption figure footer h1 h2 h3 h4 h5 h6 "
+        "header hgroup hr li listing main menu nav ol option p pre section summary table tbody td tfoot th thead tr ul xmp"
+    ),
+    _BLOCK,
 )
-_UNSEEN = frozenset("script style template head title noframes noembed object applet select datalist iframe audio video canvas svg math".split())
-_TARGETS = {"a": "href", "area": "href", "form": "action", "button": "formaction", "input": "formaction"}
+_KINDS |= dict.fromkeys(
+    _names(
+        "script style template head title noframes noembed object applet select datalist iframe audio video canvas svg math "
+        "-comment !doctype -doctype"
+    ),
+    _UNSEEN,
+)
+_KINDS |= {"-text": _TEXT, "a": _LINK, "img": _IMAGE, "area": _TARGET, "form": _TARGET, "button": _TARGET, "input": _TARGET}
+_KEPT_HIDDEN = frozenset(("object", "applet", "svg", "noembed", "noframes", "iframe"))
+_TARGETS = {"area": "href", "form": "action", "button": "formaction", "input": "formaction"}
 _QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "gmail_extra", "zmail_extra"))
 _QUOTE_IDS = frozenset(("divRplyFwdMsg", "appendonsend", "OLK_SRC_BODY_SECTION", "replySplit"))
-_MAY_QUOTE = re.compile(r"<blockquote|gmail_quote|yahoo_quoted|moz-cite-prefix|protonmail_quote|divRplyFwdMsg|appendonsend|OLK_SRC_BODY", re.IGNORECASE)
-_HIDING = re.compile(
-    r"display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden|(?:font-size|max-height|max-width|opacity|line-height)\s{0,9}:\s{0,9}"
-    r"(?:0|0?\.0\d?|1px)(?:px|pt|em|rem|%)?\s{0,9}(?:[;!\"']|$)|mso-hide\s{0,9}:\s{0,9}all|text-indent\s{0,9}:\s{0,9}-\d{3}",
-    re.IGNORECASE,
-)
-_MAY_HIDE = re.compile(r"\shidden|" + _HIDING.pattern, re.IGNORECASE)
-_HIDE_WORDS = ("none", "hidden", "font-size", "max-", "opacity", "line-height", "mso-hide", "text-indent")
+_QUOTES = "blockquote," + ",".join([*(f".{name}" for name in sorted(_QUOTE_CLASSES)), *(f"#{name}" for name in sorted(_QUOTE_IDS))])
+_QUOTE_SIGNS = ("blockquote", "BLOCKQUOTE", "_quote", "moz-cite-prefix", "gmail_extra", "zmail_extra", *sorted(_QUOTE_IDS))
+_ZERO = r"\s{0,9}:\s{0,9}(?:0|0?\.0\d?|1px)(?:px|pt|em|rem|%)?\s{0,9}(?:[;!\"']|$)"
+# Property → what hides in it. Each pattern begins with a literal, which makes the search over the source quick.
+_HIDING = {
+    "display": re.compile(r"display\s{0,9}:\s{0,9}none"),
+    "visibility": re.compile(r"visibility\s{0,9}:\s{0,9}hidden"),
+    "font-size": re.compile("font-size" + _ZERO),
+    "max-height": re.compile("max-height" + _ZERO),
+    "opacity": re.compile("opacity" + _ZERO),
+    "mso-hide": re.compile(r"mso-hide\s{0,9}:\s{0,9}all"),
+    "text-indent": re.compile(r"text-indent\s{0,9}:\s{0,9}-\d{3}"),
+}
 _CRUDE_TARGET = re.compile(r"""(?:href|action)[\t\n\r ]*+=[\t\n\r ]*+(?:"([^"<>]{1,2000}+)|'([^'<>]{1,2000}+)|([^\s"'<>]{1,2000}+))""", re.IGNORECASE)
 _CRUDE_TAG = re.compile(r"<[^<>]*+>")
-_BLANKS = re.compile(r"[ \t\r\f\xa0]+")
 
 
 @dataclass(slots=True)
@@ -65,15 +86,35 @@ def _read_tree(source: str, limits: Limits) -> Page:
     problem = html_bounds.problem(source, limits)
     if problem:
         return _read_crudely(source, limits, problem)
-    root = LexborHTMLParser(source.encode("utf-8", "replace")).root
-    walk = _Walk(limits, may_hide=_may_hide(source), may_quote=_MAY_QUOTE.search(source) is not None)
-    if root is not None:
-        walk.run(root)
+    parser = LexborHTMLParser(source.encode("utf-8", "replace"))
+    root = parser.root
+    if root is None:
+        return Page()
+    walk = _Walk(limits, _hiding(source, root), _quoting(source, root))
+    walk.run(root)
     return walk.page()
 
 
-def _may_hide(source: str) -> bool:
-    return any(word in source for word in _HIDE_WORDS) and _MAY_HIDE.search(source) is not None
+def _hiding(source: str, root: LexborNode) -> set[int]:
+    """Identities of the elements whose style keeps them from being seen."""
+    if "DISPLAY" in source or "STYLE" in source:
+        source = source.lower()
+    found: set[int] = set()
+    for word, pattern in _HIDING.items():
+        if word in source and pattern.search(source):
+            for node in root.css(f'[style*="{word}" i]'):
+                if pattern.search((node.attributes.get("style") or "").lower()):
+                    found.add(node.mem_id)
+    if " hidden" in source:
+        found.update(node.mem_id for node in root.css("[hidden]"))
+    return found
+
+
+def _quoting(source: str, root: LexborNode) -> set[int]:
+    """Identities of the elements that mail programs put around what they quote."""
+    if any(sign in source for sign in _QUOTE_SIGNS):
+        return {node.mem_id for node in root.css(_QUOTES)}
+    return set()
 
 
 def _read_crudely(source: str, limits: Limits, why: str) -> Page:
@@ -91,101 +132,105 @@ def _read_crudely(source: str, limits: Limits, why: str) -> Page:
 class _Walk:
     """One pass over the tree, entering and leaving elements, without recursion."""
 
-    def __init__(self, limits: Limits, *, may_hide: bool, may_quote: bool) -> None:
-        self.limits = limits
-        self.may_hide, self.may_quote = may_hide, may_quote
+    def __init__(self, limits: Limits, hiding: set[int], quoting: set[int]) -> None:
+        self.limits, self.hiding, self.quoting = limits, hiding, quoting
         self.own: list[str] = []
         self.quoted: list[str] = []
         self.hidden: list[str] = []
         self.out = self.own
         self.links: list[Link] = []
-        # element → what to restore when it is left: (text list, open link)
-        self.open_links: list[tuple[str, str, list[str], int]] = []
+        self.open_links: list[tuple[str, list[str], int]] = []  # (target, text list, its length at the start)
 
     def run(self, root: LexborNode) -> None:
         """Visit every node; text goes to the list of the innermost hiding or quoting element."""
-        stack: list[tuple[LexborNode, str, list[str] | None, bool]] = []
-        node = root.child
+        stack: list[tuple[LexborNode, int, list[str] | None]] = []
+        node = root.first_child
+        kind_of, turns = _KINDS.get, bool(self.hiding or self.quoting)
         while True:
             if node is None:
                 if not stack:
                     return
-                element, tag, out, is_link = stack.pop()
-                if tag in _BLOCKS:
-                    self.out.append("\n")
-                if is_link:
-                    self._close_link()
-                if out is not None:
-                    self.out = out
+                element, kind, before = stack.pop()
+                if kind:
+                    self._leave(kind)
+                if before is not None:
+                    self.out = before
                 node = element.next
                 continue
-            tag = node.tag or ""
-            if tag == "-text":
-                self.out.append(node.text_content or "")
+            tag = node.tag
+            kind = kind_of(tag, _INLINE)
+            if kind == _TEXT:
+                if text := node.text_content:
+                    self.out.append(text)
                 node = node.next
-            elif tag in _UNSEEN or tag[:1] in ("-", "!", "_"):
-                node = self._skip(node, tag)
-            else:
-                if tag in _BLOCKS:
-                    self.out.append("\n")
-                before = self._turn(node, tag) if self.may_hide or self.may_quote else None
-                is_link = tag in _TARGETS and self._open_link(node, tag)
-                if tag == "img" and self.open_links:
-                    self.out.append(f" {node.attributes.get('alt') or ''} ")
-                stack.append((node, tag, before, is_link))
-                node = node.child
+                continue
+            if kind == _UNSEEN:
+                self._skip(node)
+                node = node.next
+                continue
+            before = self._turn(node) if turns else None
+            if kind:
+                kind = self._enter(node, kind, tag or "")
+            stack.append((node, kind, before))
+            node = node.first_child
 
-    def _skip(self, node: LexborNode, tag: str) -> LexborNode | None:
-        """Elements whose inside is not shown as text. A tree inside is small or not there."""
-        if tag in ("object", "applet", "svg", "noembed", "noframes", "iframe"):
+    def _enter(self, node: LexborNode, kind: int, tag: str) -> int:
+        """Start a block, a link or a form; returns what has to be done when it is left."""
+        if kind == _BLOCK:
+            self.out.append("\n")
+            return kind
+        if kind == _LINK:
+            return self._open_link(node)
+        if kind == _IMAGE:
+            if self.open_links:
+                self.out.append(f" {node.attributes.get('alt') or ''} ")
+            return _INLINE
+        attributes = node.attributes
+        url = attributes.get(_TARGETS[tag])
+        if (url is not None or tag == "form") and len(self.links) < self.limits.links:
+            text = attributes.get("alt") or attributes.get("value") or ""
+            self.links.append(Link((url or "").strip(), text, "button" if tag == "input" else tag))
+        if tag == "form":
+            self.out.append("\n")
+            return _BLOCK
+        return _INLINE
+
+    def _leave(self, kind: int) -> None:
+        if kind == _BLOCK:
+            self.out.append("\n")
+        else:
+            url, out, start = self.open_links.pop()
+            self.links.append(Link(url.strip(), " ".join("".join(out[start : start + 200]).split())[:500], "html"))
+
+    def _skip(self, node: LexborNode) -> None:
+        """Elements whose inside is not shown as text."""
+        tag = node.tag
+        if tag in _KEPT_HIDDEN:
             self.hidden.append(node.text() + "\n")
         elif tag == "head":
-            for title in node.css("title")[:1]:
-                self.hidden.append(title.text() + "\n")
-        return node.next
+            self.hidden.extend(title.text() + "\n" for title in node.css("title")[:1])
 
-    def _turn(self, node: LexborNode, tag: str) -> list[str] | None:
+    def _turn(self, node: LexborNode) -> list[str] | None:
         """Switch the text list at a hiding or quoting element; returns the list to come back to."""
-        attributes = node.attributes
-        if not attributes and tag != "blockquote":
-            return None
-        target = self.out
-        if self.may_hide and ("hidden" in attributes or _HIDING.search(attributes.get("style") or "")):
-            target = self.hidden
-        elif self.may_quote and self.out is self.own and _quotes(tag, attributes):
-            target = self.quoted
-        if target is self.out:
-            return None
-        before, self.out = self.out, target
-        return before
+        identity, before = node.mem_id, self.out
+        if identity in self.hiding:
+            self.out = self.hidden
+        elif before is self.own and identity in self.quoting:
+            self.out = self.quoted
+        return None if self.out is before else before
 
-    def _open_link(self, node: LexborNode, tag: str) -> bool:
-        url = node.attributes.get(_TARGETS[tag])
-        if (url is None and tag != "form") or len(self.links) + len(self.open_links) >= self.limits.links:
-            return False
-        place = {"a": "html", "input": "button"}.get(tag, tag)
-        if tag == "a":
-            self.open_links.append((url or "", place, self.out, len(self.out)))
-            return True
-        self.links.append(Link((url or "").strip(), node.attributes.get("alt") or node.attributes.get("value") or "", place))
-        return False
-
-    def _close_link(self) -> None:
-        url, place, out, start = self.open_links.pop()
-        self.links.append(Link(url.strip(), " ".join("".join(out[start : start + 200]).split())[:500], place))
+    def _open_link(self, node: LexborNode) -> int:
+        url = node.attributes.get("href")
+        if url is None or len(self.links) + len(self.open_links) >= self.limits.links:
+            return _INLINE
+        self.open_links.append((url, self.out, len(self.out)))
+        return _LINK
 
     def page(self) -> Page:
         """The result."""
         most = self.limits.text_chars
         own, quoted, hidden = (_tidy("".join(out)[: 4 * most])[:most] for out in (self.own, self.quoted, self.hidden))
         return Page(own, quoted, hidden, self.links)
-
-
-def _quotes(tag: str, attributes: dict[str, str | None]) -> bool:
-    if tag == "blockquote":
-        return True
-    classes, identity = attributes.get("class"), attributes.get("id")
-    return bool((classes and not _QUOTE_CLASSES.isdisjoint(classes.split())) or (identity in _QUOTE_IDS))
 
 
 def _tidy(text: str) -> str:

@@ -11,6 +11,11 @@ import re
 
 from milter.model.limits import Limits
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _BLANK = r"[\t\n\f\r ]*+"
 _NAME = r"[^\t\n\f\r />][^\t\n\f\r />=]*+"
 _VALUE = r"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+)"""
@@ -23,34 +28,32 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
-# A quoted value with a tag sign in it, a tag cut by a tag sign, a long tag: without them tags are short and end at the first ">".
-_ODD_VALUE = re.compile(rf"""={_BLANK}["'][^"'<>]*+[<>]""")
-_ODD_TAG = re.compile(r"<(?:[^<>]{500}|[^<>]*+(?:<|\Z))")
-# Elements with rules of their own that the count does not follow; letters show them rarely.
+_ODD_VALUE = re.compile(rf"""={_BLANK}(?:"[^"<>]*+[<>]|'[^'<>]*+[<>])""")
+# Elements with rules of their own that the count does not follow; mails show them rarely.
 _EXOTIC = re.compile(r"<(?:svg|math|select|template|frameset|plaintext)", re.IGNORECASE)
-_ROOTS = re.compile(r"<(?:body|html)", re.IGNORECASE)
+_ROOTS = re.compile(r"<[bBhH][oOtT][dDmM][yYlL]")
 
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
-_ROOT = frozenset("html head body".split())
+_VOID = _names("area base br col embed hr img input link meta param source track wbr")
+_ROOT = _names("html head body")
 _RAW = {
     name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE)
     for name in ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 }  # until the end tag nothing inside is a tag
-_FORMATTING = frozenset("a b big code em font i nobr s small strike strong tt u".split())
-_TABLE = frozenset("table caption colgroup tbody thead tfoot tr td th".split())
-_MARKERS = frozenset("td th caption applet marquee object".split())
+_FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
+_TABLE = _names("table caption colgroup tbody thead tfoot tr td th")
+_MARKERS = _names("td th caption applet marquee object")
 # §13.2.4.2: an end tag of a block reaches up to one of _SCOPE, any other end tag up to one of _SPECIAL.
-_SCOPE = frozenset("applet caption html table td th marquee object button".split())
-_BLOCKS = frozenset(
+_SCOPE = _names("applet caption html table td th marquee object button")
+_BLOCKS = _names(
     "address article aside blockquote button center details dialog dir div dl fieldset figcaption figure footer header hgroup "
-    "listing main menu nav ol pre search section summary ul dd dt h1 h2 h3 h4 h5 h6 applet marquee object li p".split()
+    "listing main menu nav ol pre search section summary ul dd dt h1 h2 h3 h4 h5 h6 applet marquee object li p"
 )
-_SPECIAL = _SCOPE | _BLOCKS | _TABLE | frozenset("form noscript".split())
+_SPECIAL = _SCOPE | _BLOCKS | _TABLE | _names("form noscript")
 # Open elements that a start tag closes when they are the innermost, in this order.
 _CLOSES = {
     "li": ("p", "li"), "dd": ("p", "dd", "dt"), "dt": ("p", "dd", "dt"), "td": ("p", "td", "th"), "th": ("p", "td", "th"),
     "tr": ("p", "td", "th", "tr"), "option": ("option",),
-} | dict.fromkeys("p div table ul ol center blockquote h1 h2 h3 h4 h5 h6 pre section article header footer form".split(), ("p",))  # fmt: skip
+} | dict.fromkeys(_names("p div table ul ol center blockquote h1 h2 h3 h4 h5 h6 pre section article header footer form"), ("p",))  # fmt: skip
 
 _FEW_TAGS = 500
 _MOST_STEPS = 2_000_000  # sum of the depth over all tags: the work of a tree builder
@@ -61,8 +64,8 @@ _REACH = 60
 
 def problem(html: str, limits: Limits) -> str:
     """Why no tree of `html` may be built, in fixed words; "" when it may. Linear, never raises."""
-    few = html.count("<") <= min(_FEW_TAGS, limits.html_depth) and len(html) <= limits.html_attributes
-    if few and not _ODD_VALUE.search(html) and not _ODD_TAG.search(html) and len(_ROOTS.findall(html)) <= 4:
+    few = html.count("<") <= min(_FEW_TAGS, limits.html_depth)
+    if few and _is_tame(html):
         return ""
     if not few and _EXOTIC.search(html):
         return "HTML with exotic elements"
@@ -88,6 +91,17 @@ def problem(html: str, limits: Limits) -> str:
             end = _RAW[name].search(html, pos)
             pos = end.start() if end else len(html)
     return count.word
+
+
+def _is_tame(html: str) -> bool:
+    """True when every tag ends at the first ">" after it and has few attributes."""
+    for piece in html.split("<")[1:]:
+        end = piece.find(">")
+        if end > 2 * _ATTRIBUTES_OF_ONE and len(_ATTRIBUTES.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE:
+            return False
+        if end < 0:
+            return False
+    return not _ODD_VALUE.search(html) and len(_ROOTS.findall(html)) <= 4
 
 
 class Count:

@@ -6,6 +6,7 @@ words never before tokens (RFC 2047 §6.2). The input is at most a few thousand 
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -35,7 +36,9 @@ _LOCAL_REVERSED = re.compile(rf"[^{_NO_NAME}]*")
 _DOMAIN_AFTER_AT = re.compile(rf"[^{_NO_NAME}/?#'’]{{1,255}}")
 # Characters that end the container of a quoted text for a program that unquotes or decodes before it parses.
 _BREAKS_OUT = re.compile(r"[<>\",;\x00-\x1f\x7f]")
-_INVISIBLE = re.compile("[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u202a-\u202e\u2028\u2029\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]|\u00a0{3}")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u202a-\u202e\u2028\u2029\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]|\u00a0{3}"
+)
 _JOINERS = re.compile("[\u061c\u200c-\u200f]")
 
 
@@ -387,10 +390,7 @@ def _readings(local: str, tokens: list[_Token]) -> list[Address]:
 
 def _has_inner_blank(tokens: list[_Token]) -> bool:
     """True for a blank that does not stand beside a dot (the obsolete syntax allows it only there)."""
-    return any(
-        token.spaced and not before.text.endswith(".") and not token.text.startswith(".")
-        for before, token in zip(tokens, tokens[1:], strict=False)
-    )
+    return any(token.spaced and not before.text.endswith(".") and not token.text.startswith(".") for before, token in itertools.pairwise(tokens))
 
 
 def _domain_in_comment(text: str) -> list[Address]:

@@ -85,7 +85,8 @@ def _plain_text(text: bytes) -> str:
 
 
 def _extended_text(numbered: dict[int, tuple[bytes, bool]]) -> str:
-    label, octets = "", []
+    label = ""
+    octets: list[bytes] = []
     for number in sorted(numbered):
         text, extended = numbered[number]
         if not octets and extended and text.count(b"'") >= 2:

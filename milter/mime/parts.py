@@ -119,9 +119,7 @@ class _Walk:
             self.alternatives += 1
             alternative = self.alternatives
         default = "message/rfc822" if content_type == "multipart/digest" else "text/plain"
-        return [
-            _Entity(entity.octets, start, end, entity.depth + 1, None, default, entity.quoted, alternative) for start, end in slices
-        ]
+        return [_Entity(entity.octets, start, end, entity.depth + 1, None, default, entity.quoted, alternative) for start, end in slices]
 
     def _message(self, entity: _Entity, written: dict[str, bytes]) -> _Entity:
         """The attached message: its text is quoted, whoever wrote it."""

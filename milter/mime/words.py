@@ -10,15 +10,16 @@ import re
 
 from milter.model.message import Words
 
-# Something in the text that could open a quote; without it the lines need not be looked at.
-_MAY_QUOTE = re.compile(
-    r"^[ \t\xa0]{0,9}>|-{4}|_{10}|wrote|écrit|schrieb|escribió|ha scritto|forwarded message|message transféré|message d.origine|"
-    r"^[ \t]{0,9}\*?(?:de|from|von)[ \xa0]?:",
-    re.IGNORECASE | re.MULTILINE,
-)
-_INTRODUCTION = re.compile(
-    r"(?:a écrit|ai écrit|wrote|schrieb(?: .{0,120})?|escribió|ha scritto)[ \xa0]{0,2}:[ \t]{0,9}$", re.IGNORECASE
-)
+# One of these is in every text that quotes; without them the lines need not be looked at.
+_QUOTE_SIGNS = (
+    ">", "----", "__________", "wrote", "écrit", "schrieb", "escribió", "ha scritto", "forwarded message", "message transféré", "message réexpédié",
+    "weitergeleiteten nachricht", "de :", "de\xa0:", "de:", "from:", "from :", "von:", "expéditeur",
+)  # fmt: skip
+_CLOSING_SIGNS = (
+    "\n--", "cordialement", "salutations", "bien à vous", "à bientôt", "sentiments", "regards", "sincerely", "faithfully", "wishes",
+    "grüße", "gruß", "hochachtung", "mfg",
+)  # fmt: skip
+_INTRODUCTION = re.compile(r"(?:a écrit|ai écrit|wrote|schrieb(?: .{0,120})?|escribió|ha scritto)[ \xa0]{0,2}:[ \t]{0,9}$", re.IGNORECASE)
 _INTRODUCTION_START = re.compile(r"[ \t>]{0,20}(?:le|on|am|el|il|de|from|von)\b|.{0,200}[@<\d]", re.IGNORECASE)
 _DIVIDER = re.compile(
     r"[ \t]{0,20}(?:-{2,20}[ \xa0]?(?:message d.origine|message transféré|message original|original message|original appointment|forwarded message|"
@@ -33,21 +34,41 @@ _CLOSING = re.compile(
     r"(?:avec )?(?:nos|mes) (?:sincères |meilleures |respectueuses |cordiales )?salutations|meilleures salutations|à bientôt|"
     r"(?:best |kind |warm |kindest )?regards|(?:yours )?(?:sincerely|faithfully)(?: yours)?|best wishes|"
     r"mit (?:freundlichen|besten|herzlichen) grüßen|mit freundlichem gruß|(?:freundliche|beste|viele|liebe|herzliche) grüße|hochachtungsvoll|mfg)"
-    r"(?: ?,.{0,60}| ?[.!]?)[ \t]{0,9}$|.{0,160}\bsalutations (?:distinguées|les meilleures|respectueuses)|.{0,120}\bsentiments (?:distingués|les meilleurs)",
+    r"(?: ?,.{0,60}| ?[.!]?)[ \t]{0,9}$|.{0,160}\bsalutations (?:distinguées|les meilleures|respectueuses)|"
+    r".{0,120}\bsentiments (?:distingués|les meilleurs)",
     re.IGNORECASE,
 )
-_MAY_CLOSE = re.compile(r"^-- ?$|cordialement|salutations|bien à vous|à bientôt|sentiments|regards|sincerely|faithfully|wishes|grüße|gruß|hochachtung|mfg", re.I | re.M)
 _LONGEST_SIGNATURE = 15  # lines; what follows is the author's again (legal notices)
 
 
 def split(text: str) -> Words:
     """Split plain text into own, quoted and signature. Linear, never raises."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    own, quoted = (_quotes(text.split("\n"))) if _MAY_QUOTE.search(text) else (text.split("\n"), [])
-    if quoted and not any(_has_letters(line) for line in own):
-        own, quoted = quoted, []
-    own, signature = _signature(own)
-    return Words(_join(own), _join(quoted), _join(signature))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lower, quoted = text.lower(), ""
+    if any(sign in lower for sign in _QUOTE_SIGNS):
+        own_lines, quoted_lines = _quotes(text.split("\n"))
+        if quoted_lines and any(_has_letters(line) for line in own_lines):
+            text, quoted = "\n".join(own_lines), _join(quoted_lines)
+            lower = text.lower()
+    cut = _closing_line(text, lower)
+    if cut is None:
+        return Words(text.strip(), quoted)
+    lines = text.split("\n")
+    end = cut + 1 + _LONGEST_SIGNATURE
+    return Words(_join(lines[: cut + 1] + lines[end:]), quoted, _join(lines[cut + 1 : end]))
+
+
+def _closing_line(text: str, lower: str) -> int | None:
+    """Number of the line that is the sign of RFC 3676 §4.3 ("-- ") or the last closing formula."""
+    places = sorted((place for sign in _CLOSING_SIGNS if (place := lower.rfind(sign)) >= 0), reverse=True)
+    for place in places:
+        number = lower.count("\n", 0, place + 1)
+        start = text.rfind("\n", 0, place + 1) + 1 if len(text) == len(lower) else 0
+        line = text[start : start + 400].split("\n", 1)[0] if len(text) == len(lower) else text.split("\n")[number]
+        if line.rstrip() == "--" or _CLOSING.match(line[:300]):
+            return number
+    return None
 
 
 def _join(lines: list[str]) -> str:
@@ -66,7 +87,7 @@ def _quotes(lines: list[str]) -> tuple[list[str], list[str]]:
         start = line.lstrip(" \t\xa0")[:1]
         if start == ">":
             quoted.append(line)
-        elif _DIVIDER.match(line) and _anything(lines, index) or _is_header_block(lines, index):
+        elif (_DIVIDER.match(line) and _anything(lines, index)) or _is_header_block(lines, index):
             quoted.extend(lines[index:])
             break
         elif _INTRODUCTION.search(line[-200:]) and _introduces(lines, index):
@@ -102,15 +123,3 @@ def _is_header_block(lines: list[str], index: int) -> bool:
     if not _HEADER_FROM.match(lines[index][:100]):
         return False
     return sum(1 for line in lines[index + 1 : index + 6] if _HEADER_DATE.match(line[:60])) >= 2
-
-
-def _signature(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Cut below the sign of RFC 3676 §4.3 ("-- "), or below the last closing formula."""
-    if not any(_MAY_CLOSE.search(line[-300:]) for line in lines):
-        return lines, []
-    for index in range(len(lines) - 1, -1, -1):
-        line = lines[index]
-        if line.rstrip() == "--" or _CLOSING.match(line[:300]):
-            end = index + 1 + _LONGEST_SIGNATURE
-            return lines[: index + 1] + lines[end:], lines[index + 1 : end]
-    return lines, []
