@@ -88,8 +88,16 @@ def _failure(rule: Rule, example: Example, expected: str, views: list[Facts]) ->
         return "" if fires else "the rule does not fire any more: move the example to `no_match`"
     if fires:
         return "the rule fires"
-    if example.tests and not any(rule.detection.fires(view, without=example.tests) for view in views):
-        return f"the rule would not fire without `{example.tests}` either, so the example says nothing about it"
+    return _untested(rule, example.tests, views) if example.tests else ""
+
+
+def _untested(rule: Rule, name: str, views: list[Facts]) -> str:
+    """Why a `no_match` example says nothing about the filter: there must be a view that only filters hold back, this one among them."""
+    held = [view for view in views if rule.detection.fires(view, without=rule.detection.filters)]
+    if not held:
+        return f"the rule would not fire without `{name}` either, so the example says nothing about it"
+    if not any(rule.detection.selections[name].look(view) for view in held):
+        return f"`{name}` does not hold, another filter keeps the rule back"
     return ""
 
 

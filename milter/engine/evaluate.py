@@ -108,8 +108,10 @@ def _judge(case: Case, evidence: Evidence, ruleset: RuleSet, registry: Registry,
 
 
 def _fired(rules: tuple[Rule, ...], facts: Facts, names: Names) -> tuple[Finding, ...]:
+    """The findings of these rules, the weightiest first."""
     bounds = ((rule, rule.detection.fires(facts)) for rule in rules)
-    return tuple(of_rule(rule, bound, names, facts.wording) for rule, bound in bounds if bound is not None)
+    found = [of_rule(rule, bound, names, facts.wording) for rule, bound in bounds if bound is not None]
+    return tuple(sorted(found, key=lambda finding: -finding.score))
 
 
 def _verdict(kind: VerdictKind, case: Case, registry: Registry, findings: tuple[Finding, ...] = ()) -> Verdict:

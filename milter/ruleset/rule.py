@@ -151,13 +151,13 @@ class Detection:
         """Names of the selections that hold the rule back."""
         return tuple(name for name in self.selections if name.startswith("filter_"))
 
-    def fires(self, facts: Facts, *, without: str = "") -> Bound | None:
-        """What made the condition true, or None. `without` names a selection that is taken as not holding."""
+    def fires(self, facts: Facts, *, without: tuple[str, ...] = ()) -> Bound | None:
+        """What made the condition true, or None. `without` names selections that are taken as not holding."""
         seen: dict[str, Bound | None] = {}
 
         def truth(name: str) -> bool:
             if name not in seen:
-                seen[name] = None if name == without else self.selections[name].look(facts)
+                seen[name] = None if name in without else self.selections[name].look(facts)
             return seen[name] is not None
 
         if not self.condition.holds(truth):
