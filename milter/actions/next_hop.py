@@ -56,6 +56,7 @@ class _Mail:
     parameters: tuple[bytes, ...]
     xforward: Mapping[str, str]
     promised: Capabilities
+    until: float
 
 
 class NextHop:
@@ -77,7 +78,7 @@ class NextHop:
     async def probe(self) -> str:
         """Connect once to learn the capabilities. "" when that went well, else why not; then the last known hold."""
         try:
-            self._give_back(await self._connect())
+            self._give_back(await self._connect(self._step_end()))
         except NextHopError as error:
             return error.cause
         return ""
@@ -95,7 +96,7 @@ class NextHop:
         `xforward` values are in xtext. `promised` is what our own client was offered: a parameter that was promised but is gone gives 451,
         one that never was 555.
         """
-        mail = _Mail(path, parameters, xforward, promised)
+        mail = _Mail(path, parameters, xforward, promised, self._step_end())
         try:
             if self._idle:
                 wire = self._idle.pop()
@@ -104,7 +105,7 @@ class NextHop:
                     return await self._mail(wire, mail, is_fresh=False)
                 except _Stale:
                     pass  # a second try is safe, once
-            return await self._mail(await self._connect(), mail, is_fresh=True)
+            return await self._mail(await self._connect(mail.until), mail, is_fresh=True)
         except NextHopError as error:
             return trouble(error)
 
@@ -135,7 +136,10 @@ class NextHop:
         for wire in tuple(self._wires):
             wire.abort("closed")
 
-    async def _connect(self) -> Wire:
+    def _step_end(self) -> float:
+        return asyncio.get_running_loop().time() + self.deadlines.step
+
+    async def _connect(self, until: float) -> Wire:
         loop = asyncio.get_running_loop()
         wire = Wire(loop, self._forget)
         try:
@@ -147,17 +151,17 @@ class NextHop:
             raise NextHopError(f"no connection to the next hop ({_reason(error)})", enhanced="4.4.1") from None
         self._wires.add(wire)
         try:
-            await self._expect(wire, "the greeting")
+            await self._expect(wire, "the greeting", until)
             wire.write(self._ehlo)
-            wire.capabilities = smtp_client.read_capabilities(await self._expect(wire, "EHLO"))
+            wire.capabilities = smtp_client.read_capabilities(await self._expect(wire, "EHLO", until))
         except BaseException:
             wire.abort("the session could not be opened")
             raise
         self.capabilities = wire.capabilities
         return wire
 
-    async def _expect(self, wire: Wire, step: str) -> Reply:
-        answer = await wire.reply(wire.now() + self.deadlines.command, step)
+    async def _expect(self, wire: Wire, step: str, until: float) -> Reply:
+        answer = await wire.reply(min(until, wire.now() + self.deadlines.command), step)
         if not answer.is_positive:
             raise NextHopError(f"the next hop opened no session, it said at {step}: {answer.text[:200]}", enhanced="4.4.1")
         return answer
@@ -171,7 +175,7 @@ class NextHop:
         commands = smtp_client.xforward_commands(mail.xforward, wire.capabilities.xforward)
         commands.append(smtp_client.path_command(b"MAIL FROM", mail.path, parameters))
         try:
-            answer = await self._exchange(wire, commands)
+            answer = await self._exchange(wire, commands, mail.until)
         except NextHopError:
             if is_fresh or wire.is_late:
                 raise
@@ -186,7 +190,7 @@ class NextHop:
         self._give_back(wire)
         return answer
 
-    async def _exchange(self, wire: Wire, commands: Sequence[bytes]) -> Reply:
+    async def _exchange(self, wire: Wire, commands: Sequence[bytes], until: float) -> Reply:
         """Send XFORWARD lines and MAIL; the reply to the last. A refused XFORWARD costs only names in the next hop's log."""
         pipelined = wire.capabilities.pipelining
         if pipelined:
@@ -195,7 +199,7 @@ class NextHop:
             if not pipelined:
                 wire.write(command)
             is_last = number == len(commands)
-            answer = await wire.reply(wire.now() + self.deadlines.command, "MAIL" if is_last else "XFORWARD")
+            answer = await wire.reply(min(until, wire.now() + self.deadlines.command), "MAIL" if is_last else "XFORWARD")
             if answer.code == 421:
                 break
         if not (answer.is_positive or answer.is_refusal):

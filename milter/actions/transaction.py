@@ -23,13 +23,15 @@ NO_ANSWER = "no answer after final dot (RFC 1047)"
 class Deadlines:
     """Seconds. `command` holds for the greeting and each command, `final` for the mail itself and the answer after its final dot.
 
-    MAIL costs at most `connect` and three times `command`: with the defaults below the 100 s after which Postfix gives up a before-queue
-    filter. The caller keeps judging and `final` together below it by the `until` of `Transaction.data`.
+    `step` bounds what one command of our own client may cost in all: MAIL (connecting, greeting, EHLO, XFORWARD, MAIL), or RCPT sent
+    together; below the 100 s after which Postfix gives up a before-queue filter. The caller keeps judging and `final` together below it by
+    the `until` of `Transaction.data`.
     """
 
     connect: float = 10.0
     command: float = 20.0
     final: float = 80.0
+    step: float = 80.0
 
 
 def trouble(error: NextHopError) -> Reply:
@@ -111,12 +113,13 @@ class Transaction:
         pipelined = self._wire.capabilities.pipelining
         if pipelined:
             self._wire.write(b"".join(commands))
+        until = self._wire.now() + self._deadlines.step
         answers: list[Reply] = []
         for command in commands:
             if not pipelined:
                 self._wire.write(command)
             try:
-                answers.append(await self._answer("RCPT", self._wire.now() + self._deadlines.command))
+                answers.append(await self._answer("RCPT", min(until, self._wire.now() + self._deadlines.command)))
             except NextHopError as error:
                 answers.append(trouble(error))
         return answers

@@ -21,13 +21,17 @@ class Fault(StrEnum):
 
 
 class Inbox:
-    """Feed it octets, then ask for lines, or for the mail after `begin_data`, until the answer is None: more octets are needed."""
+    """Feed it octets, then ask for lines, or for the mail after `begin_data`, until the answer is None: more octets are needed.
+
+    While `is_in_mail`, what waits is a mail and must not be read as commands.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
         self._is_skipping = False
         self._most = 0
+        self.is_in_mail = False
 
     def __len__(self) -> int:
         """Octets that wait."""
@@ -59,10 +63,25 @@ class Inbox:
             return Fault.BARE_LF
         return Fault.TOO_LONG if was_skipping or len(line) > MAX_LINE else line
 
+    def line_of(self, verb: bytes) -> bytes | None:
+        """The next command line without its CRLF, when it is there whole, nothing is wrong with it and its verb is this (upper case)."""
+        buffer = self._buffer
+        size = len(verb)
+        if self._is_skipping or bytes(buffer[: size + 1]).upper() != verb + b" ":
+            return None
+        end = buffer.find(b"\n", 0, MAX_LINE + 2)
+        line = bytes(buffer[: max(end - 1, 0)])
+        if end < 0 or buffer[end - 1] != 13 or b"\r" in line or b"\0" in line:
+            return None
+        del buffer[: end + 1]
+        self._searched = 0
+        return line
+
     def begin_data(self, most: int) -> None:
         """What follows is a mail of at most `most` octets."""
         self._buffer[:0] = b"\r\n"  # so that a dot on the first line is found like any other
         self._searched = 0
+        self.is_in_mail = True
         self._most = most + most // 3 + len(_END)  # each line may carry one more dot, and has then at least three octets
 
     def data(self) -> bytes | Fault | None:
@@ -80,7 +99,7 @@ class Inbox:
         content = b"" if is_too_big else _unstuffed(buffer, end)
         del buffer[: end + len(_END)]
         self._searched = 0
-        self._is_skipping = False
+        self._is_skipping = self.is_in_mail = False
         return Fault.TOO_BIG if is_too_big else content
 
 

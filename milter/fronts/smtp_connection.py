@@ -80,6 +80,7 @@ class SmtpConnection(aiosmtpd.SMTP):
         self._waiter: asyncio.Future[None] | None = None
         self._expires: float | None = None
         self._is_over = False
+        self._is_slow = False
         self._bogus = 0
 
     def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
@@ -130,6 +131,16 @@ class SmtpConnection(aiosmtpd.SMTP):
         self.transport = None
         self._house.closed(self)
 
+    def pause_writing(self) -> None:
+        """The client does not read what we say."""
+        self._is_slow = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._is_slow = False
+        super().resume_writing()
+
     # -- called by the server --
 
     @property
@@ -168,7 +179,8 @@ class SmtpConnection(aiosmtpd.SMTP):
         """Send all answers (RFC 2920 §3.2: together), then wait until the client has said more. Raises Gone when it will not."""
         self._flush()
         self._expires = self.loop.time() + self._house.options.idle_seconds
-        await self._writer.drain()
+        if self._is_slow:
+            await self._writer.drain()
         if self._house.is_stopping and not self._is_busy():
             self._say(reply(421, "4.3.2", "Service is stopping; please try again later"))
             raise Gone
@@ -241,6 +253,8 @@ class SmtpConnection(aiosmtpd.SMTP):
             raise
         except Exception as error:
             await self.push(await self.handle_exception(error))
+            if self._inbox.is_in_mail:
+                raise Gone from None
 
     async def handle_exception(self, error: Exception) -> str:
         """Our own bug: the client tries again later, and the mail that was under way is not delivered."""

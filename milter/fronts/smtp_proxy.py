@@ -12,7 +12,7 @@ import os
 import time
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from milter.actions import edits, received
 from milter.actions.next_hop import NextHop
@@ -192,8 +192,15 @@ def _sentence(decision: Decision) -> str:
 
 
 def _record(mail: Mail, decision: Decision | None, outcome: _Outcome, milliseconds: float) -> MailRecord:
-    record = MailRecord(
+    verdict = decision.verdict if decision else None
+    return MailRecord(
         mail.queue_id,
+        action=decision.action.value if decision else "",
+        would=decision.would.value if decision else "",
+        verdict=verdict.kind.value if verdict else "",
+        insurer=verdict.insurer if verdict else None,
+        score=verdict.score if verdict else 0.0,
+        rules=tuple(finding.rule for finding in verdict.findings) if verdict else (),
         code=outcome.answer.code,
         next_hop=outcome.next_hop,
         cause=outcome.cause,
@@ -201,17 +208,5 @@ def _record(mail: Mail, decision: Decision | None, outcome: _Outcome, millisecon
         octets=len(mail.raw),
         milliseconds=milliseconds,
         quarantine_id=outcome.quarantine_id,
-    )
-    if decision is None:
-        return record
-    verdict = decision.verdict
-    return replace(
-        record,
-        action=decision.action.value,
-        would=decision.would.value,
-        verdict=verdict.kind.value,
-        insurer=verdict.insurer,
-        score=verdict.score,
-        rules=tuple(finding.rule for finding in verdict.findings),
-        unscanned=decision.unscanned,
+        unscanned=decision.unscanned if decision else "",
     )

@@ -25,6 +25,7 @@ from milter.model.reply import Reply, reply
 _OK = reply(250, "2.0.0", "Ok")
 _GO = Reply(354, ("End data with <CR><LF>.<CR><LF>",))
 _BAD_SEQUENCE = "5.5.1"
+_TOGETHER = 20  # RCPT sent on at once; the client hears of them before the next
 
 
 class Door(House, Protocol):
@@ -105,7 +106,7 @@ class SmtpSession(SmtpConnection):
             self._say(reply(501, "5.5.4", "Syntax: EHLO name, or HELO name"))
             return
         self._reset()
-        self.session.host_name = hostname
+        self.session.host_name = hostname if hostname.isascii() else hostname.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.session.extended_smtp = bool(offers)
         self._say(Reply(250, (self.hostname, *offers)))
 
@@ -163,27 +164,39 @@ class SmtpSession(SmtpConnection):
         return path
 
     async def smtp_RCPT(self, arg: str | None) -> None:
-        """RFC 5321 §4.1.1.3: each reply is the next hop's own."""
+        """RFC 5321 §4.1.1.3: each reply is the next hop's own. Those that wait in the inbox already go to it together (RFC 2920)."""
         assert self.envelope is not None
         if self._transaction is None:
             self._say(reply(503, _BAD_SEQUENCE, "MAIL first"))
             return
-        path = paths.read("TO:", arg)
-        if isinstance(path, Reply):
-            self._say(path)
-        elif not path.address:
-            self._say(reply(501, "5.1.3", "Recipient without an address"))
-        elif not (self._is_utf8 or path.address.isascii()):
-            self._say(_NEEDS_UTF8)
-        elif len(self.envelope.rcpt_tos) >= self._door.options.max_recipients:
-            self._say(reply(452, "4.5.3", "Too many recipients"))
-        else:
-            [answer] = await self._transaction.rcpt([(path.octets, path.parameter_octets)])
-            if answer.is_positive:
-                self.envelope.rcpt_tos.append(path.address)
+        read = [self._recipient(arg, 0)]
+        while len(read) < _TOGETHER and (line := self._inbox.line_of(b"RCPT")) is not None:
+            read.append(self._recipient(line[5:].strip(b" ").decode("utf-8", "surrogateescape"), len(read)))
+        asked = [path for path in read if isinstance(path, Path)]
+        answers = iter(await self._transaction.rcpt([(path.octets, path.parameter_octets) for path in asked]))
+        for one in read:
+            answer = one if isinstance(one, Reply) else next(answers)
+            if isinstance(one, Path) and answer.is_positive:
+                self.envelope.rcpt_tos.append(one.address)
             elif answer.cause:
                 self._tell(answer)
             self._say(answer)
+        if len(read) == _TOGETHER:
+            self._flush()
+
+    def _recipient(self, arg: str | None, before: int) -> Path | Reply:
+        """Read one RCPT; `before` counts those of the same packet, taken or not."""
+        assert self.envelope is not None
+        path = paths.read("TO:", arg)
+        if isinstance(path, Reply):
+            return path
+        if not path.address:
+            return reply(501, "5.1.3", "Recipient without an address")
+        if not (self._is_utf8 or path.address.isascii()):
+            return _NEEDS_UTF8
+        if len(self.envelope.rcpt_tos) + before >= self._door.options.max_recipients:
+            return reply(452, "4.5.3", "Too many recipients")
+        return path
 
     async def smtp_DATA(self, arg: str | None) -> None:
         """RFC 5321 §4.1.1.4: take the mail whole, then let it be judged; the next hop hears nothing of it before."""

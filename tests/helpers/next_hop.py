@@ -33,10 +33,11 @@ class Got:
 
 @dataclass
 class FakeNextHop:
-    """Listens on loopback. `script` maps a step to what is done there: a reply (`550 5.1.1 No`, several lines with `\\n`), `hang` or `close`.
+    """Listens on loopback. `script` maps a step to what is done there: a reply (`550 5.1.1 No`, several lines with `\\n`), `hang`, `close`,
 
-    Steps: `greeting`, `EHLO`, `XFORWARD`, `MAIL`, `RCPT`, `RCPT <address>`, `DATA`, `content`, `dot`, `RSET`; a list gives one answer
-    each time, the last for ever. `after` closes the connection after a step's answer. `log` holds what happened, one entry each.
+    or `slow` (a command's usual reply after 80 ms). Steps: `greeting`, `EHLO`, `XFORWARD`, `MAIL`, `RCPT`, `RCPT <address>`, `DATA`,
+    `content`, `dot`, `RSET`; a list gives one answer each time, the last for ever. `after` closes the connection after a step's answer.
+    `log` holds what happened, one entry each.
     """
 
     offers: tuple[str, ...] = ("PIPELINING", "SIZE 10240000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
@@ -147,6 +148,9 @@ class FakeNextHop:
             await asyncio.sleep(3_600)
         if said == "close":
             raise _End
+        if said == "slow":
+            await asyncio.sleep(0.08)
+            said = "250 2.0.0 Ok"
         if said:
             writer.write(said.encode("utf-8", "surrogateescape").replace(b"\n", b"\r\n") + b"\r\n")
             await writer.drain()

@@ -9,6 +9,7 @@ import pytest
 from milter.actions.next_hop import NextHop, Reuse
 from milter.actions.transaction import Deadlines, Transaction
 from milter.model.mail import Envelope
+from milter.model.reply import Reply
 from tests.helpers.next_hop import FakeNextHop
 
 
@@ -139,4 +140,17 @@ async def test_probe_says_why() -> None:
         next_hop = hop(fake)
         assert await next_hop.probe() == "the next hop opened no session, it said at EHLO: 550 5.7.1 Go away"
         assert next_hop.capabilities.size is None
+        next_hop.close()
+
+
+async def test_one_command_of_the_client_has_an_end() -> None:
+    """However many steps are slow, beginning a mail takes no longer than its share of the client's patience."""
+    fake = FakeNextHop(offers=("XFORWARD NAME ADDR HELO",), script={"XFORWARD": "slow", "MAIL": "slow"})
+    async with fake.running():
+        next_hop = NextHop("127.0.0.1", fake.port, "gw.example", deadlines=Deadlines(5, 5, 5, step=0.2))
+        began = asyncio.get_running_loop().time()
+        begun = await next_hop.begin(b"", xforward={"NAME": "n" * 255, "HELO": "h" * 255})
+        assert isinstance(begun, Reply)
+        assert (begun.code, begun.cause) == (451, "the next hop did not answer MAIL in time")
+        assert 0.15 < asyncio.get_running_loop().time() - began < 2
         next_hop.close()

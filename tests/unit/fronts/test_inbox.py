@@ -87,3 +87,35 @@ def test_stuffing_is_undone(content: bytes) -> None:
     content += b"\r\n"
     sent = (b"\r\n" + content).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n"
     assert events([sent], "d") == [content]
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected", "rest"),
+    [
+        (b"RCPT TO:<a>\r\nX\r\n", b"RCPT TO:<a>", b"X"),
+        (b"rcpt x\r\n", b"rcpt x", None),
+        (b"RCPT x", None, None),
+        (b"RCPT x\r", None, None),
+        (b"RCPTX\r\n", None, b"RCPTX"),
+        (b"RCPT x\ny\r\n", None, Fault.BARE_LF),
+        (b"RCPT x\ry\r\n", None, b"RCPT x\ry"),
+        (b"RCPT " + b"x" * MAX_LINE + b"\r\n", None, Fault.TOO_LONG),
+        (b"", None, None),
+    ],
+)
+def test_lines_that_may_be_taken_together(octets: bytes, expected: bytes | None, rest: bytes | Fault | None) -> None:
+    """Looking ahead takes only a whole and proper line of the verb asked for; everything else stays for `line`."""
+    inbox = Inbox()
+    inbox.feed(octets)
+    assert inbox.line_of(b"RCPT") == expected
+    assert inbox.line() == rest
+
+
+def test_looking_ahead_inside_a_line_that_is_too_long() -> None:
+    """The tail of a line that is too long is no command, whatever it looks like."""
+    inbox = Inbox()
+    inbox.feed(b"x" * 5_000)
+    assert inbox.line() is None
+    inbox.feed(b"RCPT TO:<a>\r\n")
+    assert inbox.line_of(b"RCPT") is None
+    assert inbox.line() is Fault.TOO_LONG

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from milter.errors import QuarantineError
+from milter.fronts.inbox import Inbox
+from milter.fronts.smtp_contract import Options
 from milter.model.mail import Mail
 from milter.model.verdict import Action, Decision
 from tests.helpers.next_hop import FakeNextHop
@@ -264,6 +266,19 @@ async def test_command_breaks() -> None:
         assert [type(bug) for bug in built.bugs] == [RuntimeError]
 
 
+async def test_reading_a_mail_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug in the middle of a mail ends the connection: the rest of the mail must not be read as commands."""
+
+    def broken(self: Inbox) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Inbox, "data", broken)
+    async with stand() as built:
+        assert (await built.send(b"x\r\n\r\nRSET\r\nMAIL FROM:<evil@a.example>")).startswith("451 4.3.0 ")
+        assert [type(bug) for bug in built.bugs] == [RuntimeError]
+    assert built.next_hop.commands == ["MAIL FROM:<alice@a.example>", "RCPT TO:<bob@b.example>", "RSET"]
+
+
 async def test_quarantine_cannot_store() -> None:
     """No 250 before the copy is safe: 451, its reason in the journal, nothing delivered."""
     async with stand() as built:
@@ -277,8 +292,6 @@ async def test_quarantine_cannot_store() -> None:
 
 async def test_judging_takes_too_long() -> None:
     """Judging that does not end gives 451 before the client gives up."""
-    from milter.fronts.smtp_contract import Options
-
     async with stand(options=Options("gw.example", answer_seconds=0.1)) as built:
 
         async def judge(mail: Mail) -> Decision:
