@@ -251,6 +251,6 @@ def _value_problem(document: Document, item: Any) -> Problem:
     message = message.removeprefix("Input ")
     message = message[0].lower() + message[1:]
     shown = item["input"]
-    if isinstance(shown, str) and repr(shown[:60]) not in message:
+    if isinstance(shown, str) and (not shown or shown[:60] not in message):
         message += f", not {shown[:60]!r}"
     return document.problem(known, message)

@@ -47,7 +47,7 @@ def judged(case_id: Any, decision: Decision, elapsed: float, *, parts: Parts | N
         "would": decision.would.value,
         "verdict": verdict.kind.value,
         "insurer": verdict.insurer,
-        "score": round(verdict.score, 2),
+        "score": round(float(verdict.score), 2),
         "reasons": [{"rule": f.rule, "score": round(f.score, 2), "text": f.text(decision.language)} for f in verdict.findings],
         "auth": _auth(decision.auth),
         "incomplete": incomplete,

@@ -124,7 +124,7 @@ def _default(client_ip: str | None, helo: str, mail_from: str, rcpt_to: tuple[st
     try:
         address = cases.ip_address(client_ip) if client_ip else None
     except CaseError:
-        raise click.BadParameter(f"not an IP address: {client_ip!r}", param_hint="--client-ip") from None
+        raise click.BadParameter(f"not an IP address: {client_ip!r}", param_hint="'--client-ip'") from None
     return Case(None, "", Connection(address, "", helo), Envelope(cases.mailbox(mail_from), tuple(cases.mailbox(item) for item in rcpt_to)))
 
 
