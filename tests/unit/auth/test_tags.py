@@ -30,7 +30,17 @@ def test_tag_lists(text: str, tags: dict[str, str] | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "octets"),
-    [("YWJj", b"abc"), (" YW\r\n\tJj ", b"abc"), ("", b""), ("YWJ", None), ("YW!j", None), ("é", None), ("====", None)],
+    [
+        ("YWJj", b"abc"),
+        (" YW\r\n\tJj ", b"abc"),
+        ("", b""),
+        ("YWJ", None),
+        ("YW!j", None),
+        ("é", None),
+        ("====", None),
+        ("YW\x1dJj", None),
+        ("YW\u2003Jj", None),
+    ],
 )
 def test_base64(text: str, octets: bytes | None) -> None:
     """Base64 is read with blanks anywhere and refused when it is none."""
