@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
@@ -35,8 +36,8 @@ def for_person() -> bool:
 
 
 def clean(text: str, *, most: int = 200) -> str:
-    """Hostile text for a terminal: control and format characters shown as `?`, cut at `most` characters."""
-    shown = "".join(char if char.isprintable() else "?" for char in text[:most])
+    """Hostile text for a terminal: control and format characters shown as `?`, every blank as one, cut at `most` characters."""
+    shown = "".join(char if char.isprintable() else " " if unicodedata.category(char) == "Zs" else "?" for char in text[:most])
     return shown + "…" if len(text) > most else shown
 
 
