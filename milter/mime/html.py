@@ -39,10 +39,10 @@ _KINDS |= dict.fromkeys(
 _KINDS |= {"-text": _TEXT, "a": _LINK, "img": _IMAGE, "area": _TARGET, "form": _TARGET, "button": _TARGET, "input": _TARGET}
 _KEPT_HIDDEN = frozenset(("object", "applet", "svg", "noembed", "noframes", "iframe"))
 _TARGETS = {"area": "href", "form": "action", "button": "formaction", "input": "formaction"}
-_QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote", "gmail_extra", "zmail_extra"))
+_QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote"))
 _QUOTE_IDS = frozenset(("divRplyFwdMsg", "appendonsend", "OLK_SRC_BODY_SECTION", "replySplit"))
 _QUOTES = "blockquote," + ",".join([*(f".{name}" for name in sorted(_QUOTE_CLASSES)), *(f"#{name}" for name in sorted(_QUOTE_IDS))])
-_QUOTE_SIGNS = ("blockquote", "BLOCKQUOTE", "_quote", "moz-cite-prefix", "gmail_extra", "zmail_extra", *sorted(_QUOTE_IDS))
+_QUOTE_SIGNS = ("quote", "QUOTE", "moz-cite-prefix", *sorted(_QUOTE_IDS))
 _ZERO = r"\s{0,9}:\s{0,9}(?:0|0?\.0\d?|1px)(?:px|pt|em|rem|%)?\s{0,9}(?:[;!\"']|$)"
 # Property → what hides in it. Each pattern begins with a literal, which makes the search over the source quick.
 _HIDING = {
@@ -151,8 +151,10 @@ class _Walk:
                 if not stack:
                     return
                 element, kind, before = stack.pop()
-                if kind:
-                    self._leave(kind)
+                if kind == _BLOCK:
+                    self.out.append("\n")
+                elif kind:
+                    self._close_link()
                 if before is not None:
                     self.out = before
                 node = element.next
@@ -169,16 +171,15 @@ class _Walk:
                 node = node.next
                 continue
             before = self._turn(node) if turns else None
-            if kind:
+            if kind == _BLOCK:
+                self.out.append("\n")
+            elif kind:
                 kind = self._enter(node, kind, tag or "")
             stack.append((node, kind, before))
             node = node.first_child
 
     def _enter(self, node: LexborNode, kind: int, tag: str) -> int:
-        """Start a block, a link or a form; returns what has to be done when it is left."""
-        if kind == _BLOCK:
-            self.out.append("\n")
-            return kind
+        """Start a link, a picture or a form; returns what has to be done when it is left."""
         if kind == _LINK:
             return self._open_link(node)
         if kind == _IMAGE:
@@ -195,12 +196,9 @@ class _Walk:
             return _BLOCK
         return _INLINE
 
-    def _leave(self, kind: int) -> None:
-        if kind == _BLOCK:
-            self.out.append("\n")
-        else:
-            url, out, start = self.open_links.pop()
-            self.links.append(Link(url.strip(), " ".join("".join(out[start : start + 200]).split())[:500], "html"))
+    def _close_link(self) -> None:
+        url, out, start = self.open_links.pop()
+        self.links.append(Link(url.strip(), " ".join("".join(out[start : start + 200]).split())[:500], "html"))
 
     def _skip(self, node: LexborNode) -> None:
         """Elements whose inside is not shown as text."""
@@ -235,4 +233,4 @@ class _Walk:
 
 def _tidy(text: str) -> str:
     """One blank between words, no empty lines. Lines are the blocks of the page."""
-    return "\n".join(stripped for line in text.split("\n") if (stripped := " ".join(line.split())))
+    return "\n".join(stripped for line in text.split("\n") if line and (stripped := " ".join(line.split())))

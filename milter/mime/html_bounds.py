@@ -8,6 +8,8 @@ follow, it keeps them open.
 from __future__ import annotations
 
 import re
+from itertools import repeat
+from operator import contains
 
 from milter.model.limits import Limits
 
@@ -95,12 +97,15 @@ def problem(html: str, limits: Limits) -> str:
 
 def _is_tame(html: str) -> bool:
     """True when every tag ends at the first ">" after it and has few attributes."""
-    for piece in html.split("<")[1:]:
-        end = piece.find(">")
-        if end > 2 * _ATTRIBUTES_OF_ONE and len(_ATTRIBUTES.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE:
-            return False
-        if end < 0:
-            return False
+    pieces = html.split("<")
+    del pieces[0]
+    if not all(map(contains, pieces, repeat(">"))):
+        return False
+    if pieces and max(map(len, pieces)) > 2 * _ATTRIBUTES_OF_ONE:
+        for piece in pieces:
+            end = piece.find(">")
+            if end > 2 * _ATTRIBUTES_OF_ONE and len(_ATTRIBUTES.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE:
+                return False
     return not _ODD_VALUE.search(html) and len(_ROOTS.findall(html)) <= 4
 
 

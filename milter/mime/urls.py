@@ -10,7 +10,8 @@ import re
 _END = re.compile(r"[^\s<>\"\x00-\x1f\x7f«»“”]{1,2048}")
 _SCHEME = re.compile(r"(?:https?|ftp)\Z", re.IGNORECASE)
 _TRAILING = ".,;:!?'’*_~|"
-_PAIRS = {")": "(", "]": "[", "}": "{", "＞": "＜"}
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+_MOST_TRIMMED = 5
 
 
 def in_text(text: str, most: int) -> list[str]:
@@ -35,6 +36,10 @@ def in_text(text: str, most: int) -> list[str]:
 
 def _trim(url: str) -> str:
     """Without the punctuation of the sentence around it."""
-    while url and (url[-1] in _TRAILING or (url[-1] in _PAIRS and url.count(url[-1]) > url.count(_PAIRS[url[-1]]))):
-        url = url[:-1]
+    url = url.rstrip(_TRAILING)
+    for _ in range(_MOST_TRIMMED):
+        last = url[-1:]
+        if last not in _PAIRS or url.count(last) <= url.count(_PAIRS[last]):
+            break
+        url = url[:-1].rstrip(_TRAILING)
     return url

@@ -11,10 +11,8 @@ import re
 from milter.model.message import Words
 
 # One of these is in every text that quotes; without them the lines need not be looked at.
-_QUOTE_SIGNS = (
-    ">", "----", "__________", "wrote", "écrit", "schrieb", "escribió", "ha scritto", "forwarded message", "message transféré", "message réexpédié",
-    "weitergeleiteten nachricht", "de :", "de\xa0:", "de:", "from:", "from :", "von:", "expéditeur",
-)  # fmt: skip
+_HEADER_SIGNS = ("de :", "de\xa0:", "de:", "from:", "from :", "von:", "expéditeur")
+_QUOTE_SIGNS = (">", "---", "__________", "wrote", "écrit", "schrieb", "escribió", "ha scritto", " message", "nachricht", *_HEADER_SIGNS)
 _CLOSING_SIGNS = (
     "\n--", "cordialement", "salutations", "bien à vous", "à bientôt", "sentiments", "regards", "sincerely", "faithfully", "wishes",
     "grüße", "gruß", "hochachtung", "mfg",
@@ -47,7 +45,7 @@ def split(text: str) -> Words:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     lower, quoted = text.lower(), ""
     if any(sign in lower for sign in _QUOTE_SIGNS):
-        own_lines, quoted_lines = _quotes(text.split("\n"))
+        own_lines, quoted_lines = _quotes(text.split("\n"), headers=any(sign in lower for sign in _HEADER_SIGNS))
         if quoted_lines and any(_has_letters(line) for line in own_lines):
             text, quoted = "\n".join(own_lines), _join(quoted_lines)
             lower = text.lower()
@@ -79,18 +77,18 @@ def _has_letters(line: str) -> bool:
     return any(character.isalpha() for character in line[:2_000])
 
 
-def _quotes(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Separate the lines of the author from those he quotes."""
+def _quotes(lines: list[str], *, headers: bool) -> tuple[list[str], list[str]]:
+    """Separate the lines of the author from those he quotes. `headers`: header lines of a quoted mail may stand in the text."""
     own: list[str] = []
     quoted: list[str] = []
     for index, line in enumerate(lines):
-        start = line.lstrip(" \t\xa0")[:1]
-        if start == ">":
+        stripped = line.strip(" \t\xa0")
+        if stripped[:1] == ">":
             quoted.append(line)
-        elif (_DIVIDER.match(line) and _anything(lines, index)) or _is_header_block(lines, index):
+        elif _opens_quote(lines, index, stripped, headers=headers):
             quoted.extend(lines[index:])
             break
-        elif _INTRODUCTION.search(line[-200:]) and _introduces(lines, index):
+        elif stripped[-1:] == ":" and _INTRODUCTION.search(stripped[-200:]) and _introduces(lines, index):
             quoted.append(line)
             if not _next_is_marked(lines, index):
                 quoted.extend(lines[index + 1 :])
@@ -98,6 +96,13 @@ def _quotes(lines: list[str]) -> tuple[list[str], list[str]]:
         else:
             own.append(line)
     return own, quoted
+
+
+def _opens_quote(lines: list[str], index: int, stripped: str, *, headers: bool) -> bool:
+    """True for a line from which everything is quoted."""
+    if stripped[:2] in ("--", "__") or stripped[-1:] == ":":
+        return _DIVIDER.match(stripped[:300]) is not None and _anything(lines, index)
+    return headers and ":" in stripped and _is_header_block(lines, index)
 
 
 def _anything(lines: list[str], index: int) -> bool:
