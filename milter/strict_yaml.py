@@ -89,11 +89,12 @@ def _syntax(broken: yaml.MarkedYAMLError) -> str:
 def _refuse_depth_and_aliases(text: str, reader: _Reader) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             reader.problems.append(Problem(reader.file, *place, "", "anchors and aliases (& and *) are not allowed; write it out"))
-        elif getattr(event, "tag", None) and not _plain_tag(event):
-            reader.problems.append(Problem(reader.file, *place, "", f"tags (!) are not allowed: {event.tag}"))
+        elif tag := _foreign_tag(event):
+            reader.problems.append(Problem(reader.file, *place, "", f"tags (!) are not allowed: {tag}"))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -103,8 +104,9 @@ def _refuse_depth_and_aliases(text: str, reader: _Reader) -> None:
             depth -= 1
 
 
-def _plain_tag(event: yaml.Event) -> bool:
-    return event.tag == "!" and isinstance(event, yaml.ScalarEvent)
+def _foreign_tag(event: yaml.Event) -> str:
+    tag: str = getattr(event, "tag", None) or ""
+    return "" if tag == "!" and isinstance(event, yaml.ScalarEvent) else tag
 
 
 class _Reader:
@@ -150,7 +152,7 @@ def validate(document: Document, kind: type[T], error: type[FileError] = FileErr
     """Turn a document into `kind`. Unknown keys name the nearest known one; all problems come in file order."""
     problems = list(_unknown_keys(document, kind, document.value, ()))
     try:
-        result = _adapter(kind).validate_python(_without_unknown(document, problems))
+        result: T = _adapter(kind).validate_python(_without_unknown(document, problems))  # type: ignore[arg-type]  # every type hashes; mypy looks at its instances
     except ValidationError as broken:
         problems += [_value_problem(document, item) for item in broken.errors(include_url=False)]
         raise error(_ordered(problems)) from None
@@ -160,7 +162,7 @@ def validate(document: Document, kind: type[T], error: type[FileError] = FileErr
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # Any: one cache for every type
     return TypeAdapter(kind)
 
 
@@ -176,7 +178,7 @@ def _ordered(problems: list[Problem]) -> list[Problem]:
 def _unknown_keys(document: Document, kind: Any, value: Any, path: Path) -> typing.Iterator[Problem]:
     kind = _plain(kind, value)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        hints = _hints(kind)
+        hints = _hints(kind)  # type: ignore[arg-type]  # as above
         names = [field.name for field in dataclasses.fields(kind) if field.init]
         for key, item in value.items():
             if key in names:
@@ -251,6 +253,7 @@ def _value_problem(document: Document, item: Any) -> Problem:
     message = message.removeprefix("Input ")
     message = message[0].lower() + message[1:]
     shown = item["input"]
-    if isinstance(shown, str) and (not shown or shown[:60] not in message):
+    named = shown if item["type"] == "value_error" and shown else repr(shown[:60] if isinstance(shown, str) else "")
+    if isinstance(shown, str) and named not in message:
         message += f", not {shown[:60]!r}"
     return document.problem(known, message)

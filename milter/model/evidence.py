@@ -15,7 +15,7 @@ from milter.model.domain import Domain
 class AuthResult(StrEnum):
     """Results of RFC 8601 §2.7, kept apart; `temperror` is neither proof nor forgery."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  # a result, no password
     FAIL = "fail"
     SOFTFAIL = "softfail"
     NEUTRAL = "neutral"

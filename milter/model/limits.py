@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 def _limit(default: int, doc: str) -> int:
-    return field(default=default, metadata={"doc": doc})  # type: ignore[no-any-return]  # dataclasses.field is typed as its value
+    return field(default=default, metadata={"doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
