@@ -1,4 +1,4 @@
-"""The compiled rule set: rules by how they are evaluated, and one automaton for the wording of all of them."""
+"""The compiled rule set: rules by how they are evaluated, and the automata for the wording of all of them."""
 
 from __future__ import annotations
 

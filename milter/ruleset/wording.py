@@ -1,4 +1,4 @@
-"""Phrases and regular expressions of rules: checked, folded, and looked for in one linear scan a mail.
+"""Phrases and regular expressions of rules: checked, folded, and looked for all at once in linear scans of a mail.
 
 Everything is matched on `text.normal.fold`ed text, because RE2's `\\b` and `\\w` know ASCII only and because writers of
 lures vary case, accents, blanks and look-alike letters. Knows RE2; must not know rules.
@@ -15,7 +15,8 @@ from milter.text.normal import fold, fold_map
 MAX_REPEAT = 80
 MAX_GAP = 8
 QUOTE_CHARS = 120
-SET_OCTETS = 64 * 1024 * 1024
+AUTOMATA = 8
+AUTOMATON_OCTETS = 8 * 1024 * 1024
 
 _GAP = re.compile(r"\{(\d{1,3})-(\d{1,3})\}")
 _TOKEN = re.compile(r"\{\d{1,3}-\d{1,3}\}|\([^(){}]*\)|[^\s(){}|]+")
@@ -27,11 +28,11 @@ class PatternError(ValueError):
     """A phrase or regex cannot be used. The text says what to write instead."""
 
 
-def options(max_mem: int = 8 * 1024 * 1024) -> re2.Options:
-    """RE2 options that all patterns share."""
+def options() -> re2.Options:
+    """RE2 options that all patterns and automata share."""
     chosen = re2.Options()
     chosen.log_errors = False
-    chosen.max_mem = max_mem
+    chosen.max_mem = AUTOMATON_OCTETS
     return chosen
 
 
@@ -100,24 +101,31 @@ def check_regex(pattern: str) -> str:
 
 
 class PatternSet:
-    """All patterns of a rule set in one RE2 automaton. Raises PatternError when they are too much for its memory."""
+    """All patterns of a rule set in at most eight RE2 sets. Raises PatternError when they are too much for their memory.
+
+    One set would be faster on plain text (0.02 ms against 0.18 ms for 15 kB), but 200 kB made of the words of many phrases
+    multiply its states: 500 ms, against 40 ms when the patterns are spread over eight.
+    """
 
     def __init__(self, patterns: frozenset[str]) -> None:
         self.patterns: tuple[str, ...] = tuple(sorted(patterns))
-        self._set = re2.Set.SearchSet(options(SET_OCTETS))
-        for pattern in self.patterns:
-            self._set.Add(pattern)
-        if self.patterns:
-            try:
-                self._set.Compile()
-            except re2.error as broken:
-                raise PatternError(f"the phrases and patterns of all rules are too much together: {broken}") from None
+        self._sets = [(part, _automaton(part)) for start in range(AUTOMATA) if (part := self.patterns[start::AUTOMATA])]
 
     def found(self, folded: str) -> frozenset[str]:
         """The patterns that occur in folded text."""
-        if not self.patterns or not folded:
-            return frozenset()
-        return frozenset(self.patterns[number] for number in self._set.Match(folded) or ())
+        # Set.Match gives None, not [], when nothing matches
+        return frozenset(part[number] for part, automaton in self._sets for number in automaton.Match(folded) or ()) if folded else frozenset()
+
+
+def _automaton(patterns: tuple[str, ...]) -> re2.Set:
+    automaton = re2.Set.SearchSet(options())
+    for pattern in patterns:
+        automaton.Add(pattern)
+    try:
+        automaton.Compile()
+    except re2.error as broken:
+        raise PatternError(f"the phrases and patterns of all rules are too much together: {broken}") from None
+    return automaton
 
 
 class TextScan:
@@ -127,6 +135,7 @@ class TextScan:
         self._patterns = patterns
         self._texts = {"subject": subject, "own": own}
         self._found: dict[str, frozenset[str]] = {}
+        self._maps: dict[str, tuple[str, list[int]]] = {}
 
     def has(self, scope: str, pattern: str) -> bool:
         """True when `pattern` occurs in `scope`: `subject`, `own` or `any`."""
@@ -136,7 +145,7 @@ class TextScan:
         """The words as the mail writes them where `pattern` first occurs, at most 120 characters, "" when nowhere."""
         for part in self._parts(scope):
             if pattern in self._in(part):
-                return _quote(self._texts[part], pattern)
+                return self._quote(part, pattern)
         return ""
 
     def _parts(self, scope: str) -> tuple[str, ...]:
@@ -147,11 +156,12 @@ class TextScan:
             self._found[part] = self._patterns.found(fold(self._texts[part]))
         return self._found[part]
 
-
-def _quote(text: str, pattern: str) -> str:
-    folded, places = fold_map(text)
-    found = re2.search(pattern, folded, options=options())
-    if found is None or found.end() == found.start():
-        return ""
-    first, last = places[found.start()], places[found.end() - 1]
-    return " ".join(text[first : last + 1].split())[:QUOTE_CHARS]
+    def _quote(self, part: str, pattern: str) -> str:
+        text = self._texts[part]
+        if part not in self._maps:
+            self._maps[part] = fold_map(text)
+        folded, places = self._maps[part]
+        found = re2.search(pattern, folded, options=options())
+        if found is None or found.end() == found.start():
+            return ""
+        return " ".join(text[places[found.start()] : places[found.end() - 1] + 1].split())[:QUOTE_CHARS]
