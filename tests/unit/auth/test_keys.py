@@ -44,6 +44,7 @@ def _der(modulus: int, exponent: int) -> str:
         (f"k=RSA; s=*:other; g=*; p={P[:60]} {P[60:]}", "rsa", None, False, False),
         (ED, "ed25519", None, False, False),
     ],
+    ids=["rsa", "bare", "all-tags", "odd-forms", "ed25519"],
 )
 def test_usable_keys(record: str, kind: str, hashes: tuple[str, ...] | None, *, strict: bool, testing: bool) -> None:
     """A key record gives its key and its restrictions (RFC 6376 §3.6.1)."""
