@@ -19,8 +19,9 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def open_log(stream: TextIO = sys.stderr) -> Logger:
-    """A logger that writes to `stream`: readable when it is a terminal, one JSON object a line otherwise."""
+def open_log(stream: TextIO | None = None) -> Logger:
+    """A logger that writes to `stream` (stderr): readable when it is a terminal, one JSON object a line otherwise."""
+    stream = stream or sys.stderr
     terminal = stream.isatty()
     render: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=True) if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)

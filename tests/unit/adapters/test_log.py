@@ -43,5 +43,5 @@ def test_a_bug_is_told_by_type_and_place_never_by_its_text() -> None:
 def test_the_place_is_the_last_one_in_our_own_code() -> None:
     """A bug that surfaces in a library is told by the line of ours that called it."""
     with pytest.raises(AttributeError) as caught:
-        log.open_log(None)  # type: ignore[arg-type]  # the bug
+        log.open_log(7)  # type: ignore[arg-type]  # the bug
     assert log.bug_place(caught.value).startswith("AttributeError at adapters/log.py:")

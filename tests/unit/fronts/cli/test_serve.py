@@ -19,6 +19,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from milter.fronts.cli.main import run
 from tests.helpers.ports import free_port
 
 MAIL = b"From: Anna <anna@colleague.test>\r\nTo: jeanne.martin@example.org\r\nSubject: Secret lunch\r\n\r\nAt noon?\r\n"
@@ -111,6 +112,7 @@ def test_it_observes_without_a_policy_passes_mail_and_stops_on_sigterm(tmp_path:
     assert b"X-Insurer-Milter: action=pass" in sink.taken[0]
 
 
+@pytest.mark.slow
 def test_a_next_hop_that_is_down_is_said_and_mail_waits(tmp_path: Path) -> None:
     """It starts all the same: the client hears 451 until the next hop is there."""
     port, nobody = free_port(), free_port()
@@ -122,6 +124,7 @@ def test_a_next_hop_that_is_down_is_said_and_mail_waits(tmp_path: Path) -> None:
             assert client.mail("anna@colleague.test")[0] == 451
 
 
+@pytest.mark.slow
 def test_sigint_in_the_middle_of_a_session_ends_it_soon(tmp_path: Path, hop: tuple[int, Sink]) -> None:
     """An idle client does not hold the stop up."""
     port = free_port()
@@ -136,34 +139,27 @@ def test_sigint_in_the_middle_of_a_session_ends_it_soon(tmp_path: Path, hop: tup
             client.quit()
 
 
-def failing(config: Path) -> tuple[int, str]:
-    """Exit code and stderr of a `serve` that cannot start."""
-    done = subprocess.run([sys.executable, "-m", "milter", "serve", "--config", config], capture_output=True, text=True, timeout=30, check=False)
-    return done.returncode, done.stderr
-
-
-def test_a_busy_port_is_said_with_what_to_do(tmp_path: Path) -> None:
+def test_a_busy_port_is_said_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 3 and one line."""
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        code, printed = failing(settings(tmp_path, port, 9))
+        code = run(["serve", "--config", str(settings(tmp_path, port, 9))])
     assert code == 3
     said = f"Error: cannot listen on 127.0.0.1:{port}: another program listens there; stop it or choose another port (`ss -ltnp` shows who)\n"
-    assert printed.endswith(said)
+    assert capsys.readouterr().err.endswith(said)
 
 
-def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The parent folder must be there: a typing mistake must not make a new tree."""
-    code, printed = failing(settings(tmp_path, free_port(), 9, data_dir=str(tmp_path / "no" / "data")))
-    assert (code, printed) == (3, f"Error: {tmp_path}/no/data: No such file or directory\n")
+    assert run(["serve", "--config", str(settings(tmp_path, free_port(), 9, data_dir=str(tmp_path / "no" / "data")))]) == 3
+    assert capsys.readouterr().err == f"Error: {tmp_path}/no/data: No such file or directory\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It does not start and lose the first quarantined mail."""
     (tmp_path / "data").mkdir(mode=0o500)
-    code, printed = failing(settings(tmp_path, free_port(), 9))
-    assert code == 3
-    assert "Permission denied" in printed
+    assert run(["serve", "--config", str(settings(tmp_path, free_port(), 9))]) == 3
+    assert "Permission denied" in capsys.readouterr().err
