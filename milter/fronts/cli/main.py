@@ -55,6 +55,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; the interpreter must not complain while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return IO_ERROR
+    except SystemExit:  # click's own way when whoever read our output has gone
+        return IO_ERROR
     except (click.ClickException, MilterError, OSError) as wrong:
         return report(wrong)
     return result if isinstance(result, int) else DONE

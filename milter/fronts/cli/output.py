@@ -56,7 +56,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(columns):
+        drawn.add_column(name, no_wrap=number == 0)  # the first one is copied into the next command
     for row in rows:
         drawn.add_row(*(Text(clean(cell), style=COLOURS.get(cell, "")) for cell in row))
     Console().print(drawn)
