@@ -70,6 +70,11 @@ class FakeNextHop:
         for writer in self._writers:
             writer.transport.abort()
 
+    def say_to_all(self, line: str) -> None:
+        """Say something unasked on every connection that stands."""
+        for writer in self._writers:
+            writer.write(line.encode() + b"\r\n")
+
     @property
     def commands(self) -> list[str]:
         """The log without EHLO and QUIT."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -107,7 +109,8 @@ class Client:
             await self.writer.wait_closed()
 
     def vanish(self) -> None:
-        """Leave as a machine that lost its power: reset, no goodbye."""
+        """Leave with a reset (RST), no goodbye."""
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 

@@ -133,6 +133,14 @@ async def test_next_hop_refuses_in_the_middle_of_a_big_mail() -> None:
     assert not built.next_hop.mails
 
 
+async def test_next_hop_takes_a_mail_before_its_end() -> None:
+    """A 250 while the mail is still being sent cannot be meant for it: 451, and the mail is not ended."""
+    async with stand(FakeNextHop(script={"content": "250 2.0.0 Fast"})) as built:
+        said = await built.send(b"x" * 79 + (b"\r\n" + b"x" * 78) * 200_000)
+        assert said.startswith("451 4.4.2 ")
+    assert not built.next_hop.mails
+
+
 async def test_big_mail_passes_whole() -> None:
     """A mail of several megabytes, written at the next hop's pace, arrives octet for octet."""
     content = (b"." + b"x" * 77 + b"\r\n") * 40_000
@@ -178,6 +186,13 @@ async def test_unasked_words_on_an_idle_connection() -> None:
         assert await built.send(b"x") == "250 2.0.0 Ok"
         assert await built.send(b"y") == "250 2.0.0 Ok"
         assert built.next_hop.connections == 2
+        built.next_hop.script["dot"] = "250 2.0.0 Third"
+        assert await built.send(b"z") == "250 2.0.0 Third"
+        assert built.next_hop.connections == 3
+        built.next_hop.say_to_all("250 2.0.0 Not asked")
+        await asyncio.sleep(0.05)
+        assert await built.send(b"z") == "250 2.0.0 Third"
+        assert built.next_hop.connections == 4
 
 
 async def test_client_vanishes_before_the_end_of_the_mail() -> None:
