@@ -20,9 +20,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from milter.fronts.cli.main import run
+from milter.fronts.cli.serve import _held
+from milter.model.edit import Insert
+from milter.model.mail import Mail
+from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 from tests.helpers.ports import free_port
 
 MAIL = b"From: Anna <anna@colleague.test>\r\nTo: jeanne.martin@example.org\r\nSubject: Secret lunch\r\n\r\nAt noon?\r\n"
+DECISION = Decision(Action.QUARANTINE, Action.QUARANTINE, Verdict(VerdictKind.IMPERSONATION), edits=(Insert(b"X-Insurer-Milter: z\r\n"),))
 
 
 class Sink:
@@ -163,3 +168,17 @@ def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path, capsys: py
     (tmp_path / "data").mkdir(mode=0o500)
     assert run(["serve", "--config", str(settings(tmp_path, free_port(), 9))]) == 3
     assert "Permission denied" in capsys.readouterr().err
+
+
+def test_the_quarantine_keeps_the_original_and_our_received_field() -> None:
+    """What a release delivers is made of the original octets; folded lines of our field stay with it."""
+    trace = b"Received: from x (y [192.0.2.1])\r\n by mx.example.org; now\r\n"
+    mail = Mail(MAIL)
+    assert _held(mail, DECISION, trace + b"X-Insurer-Milter: z\r\n" + MAIL) == (mail, DECISION, trace)
+
+
+def test_where_line_ends_were_normalised_the_quarantine_keeps_what_may_be_delivered() -> None:
+    """The original could never be sent: its bare line ends would be a second mail at the next hop."""
+    content = b"Received: x\r\nX-Insurer-Milter: z\r\nA: b\r\n\r\nbare\r\n"
+    kept, decision, trace = _held(Mail(b"A: b\r\n\r\nbare\n"), DECISION, content)
+    assert (kept.raw, decision.edits, trace) == (content, (), b"")
