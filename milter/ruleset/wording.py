@@ -119,9 +119,9 @@ class PatternSet:
 
 def _automaton(patterns: tuple[str, ...]) -> re2.Set:
     automaton = re2.Set.SearchSet(options())
-    for pattern in patterns:
-        automaton.Add(pattern)
     try:
+        for pattern in patterns:
+            automaton.Add(pattern)
         automaton.Compile()
     except re2.error as broken:
         raise PatternError(f"the phrases and patterns of all rules are too much together: {broken}") from None

@@ -167,3 +167,10 @@ def test_any_phrase(text: str) -> None:
         except PatternError:
             continue
         assert re2.compile(pattern) is not None
+
+
+def test_too_much_together() -> None:
+    """Patterns that are too much for the automata's memory are refused when they are compiled, not when mail comes."""
+    many = frozenset(f"(?:[^x]{{80}}){{10}}x{{{number % 80 + 1}}}y{{{number // 80 + 1}}}" for number in range(400))
+    with pytest.raises(PatternError, match="the phrases and patterns of all rules are too much together"):
+        PatternSet(many)
