@@ -59,7 +59,8 @@ def test_cutting_does_not_matter(parts: list[bytes], sizes: list[int]) -> None:
     """However the octets are cut, the replies are the same, up to the first thing that is none."""
 
     def replies(pieces: list[bytes]) -> list[object]:
-        reader, heard = ReplyReader(), []
+        reader = ReplyReader()
+        heard: list[object] = []
         for piece in pieces:
             for line in piece.splitlines(keepends=True):  # a broken line spoils only what comes behind it
                 try:
@@ -77,7 +78,7 @@ def test_cutting_does_not_matter(parts: list[bytes], sizes: list[int]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(200, 599), st.lists(st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), max_size=20), min_size=1, max_size=5))
+@given(st.integers(200, 599), st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20), min_size=1, max_size=5))
 def test_replies_go_on_unchanged(code: int, lines: list[str]) -> None:
     """Invariant: a reply that is read and written again has the same octets."""
     octets = Reply(code, tuple(lines)).octets
@@ -89,9 +90,10 @@ def test_own_reply() -> None:
     own = reply(451, "4.3.0", "Later", cause="disk full")
     assert (own.code, own.enhanced, own.octets, own.cause) == (451, "4.3.0", b"451 4.3.0 Later\r\n", "disk full")
     assert Reply(250, ("Ok",)).enhanced == ""
-    for bad in (lambda: Reply(99, ("x",)), lambda: Reply(250, ()), lambda: Reply(250, ("a\r\nb",))):
+    lines: tuple[str, ...]
+    for code, lines in ((99, ("x",)), (250, ()), (250, ("a\r\nb",))):
         with pytest.raises(ValueError, match=r"reply"):
-            bad()
+            Reply(code, lines)
 
 
 @pytest.mark.parametrize(
