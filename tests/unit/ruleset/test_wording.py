@@ -8,9 +8,9 @@ import pytest
 import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from milter.text.normal import fold
 
 from milter.ruleset.wording import PatternError, PatternSet, TextScan, check_regex, phrase_pattern
+from milter.text.normal import fold
 
 
 def occurs(phrase: str, text: str) -> bool:
