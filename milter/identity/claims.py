@@ -37,6 +37,8 @@ def from_name(name: str, place: Place, registry: Registry) -> Iterator[Claim]:
     if whole.matches:
         parts = [registry.read_names(part) for part in _SPEAKER.split(name)] if _SPEAKER.search(name) else []
         for match in whole.matches:
+            if not match.certain and len(whole.words) > match.end + 1 - match.start + 1:
+                continue  # `Alan Martin`: a word that may be a name of anything, beside words that say nothing of insurance
             strength = _strength(match, whole)
             if strength is Strength.MEDIUM and any(_leads(match, part) for part in parts):
                 strength = Strength.STRONG
@@ -72,6 +74,10 @@ def _strength(match: NameMatch, reading: Reading) -> Strength:
     return Strength.MEDIUM if len(left) <= 6 else Strength.WEAK
 
 
+def _certain(reading: Reading) -> list[NameMatch]:
+    return [match for match in reading.matches if match.certain]
+
+
 def from_domain(domain: Domain, place: Place, registry: Registry, *, shown: str) -> Iterator[Claim]:
     """The claim of an address's domain. A host that several share claims nothing."""
     related = registry.match(domain)
@@ -87,7 +93,7 @@ def domain_strength(related: DomainMatch) -> Strength | None:
     if related.match in (Match.OFFICIAL, Match.LOOKALIKE):
         return Strength.STRONG
     if related.match is Match.WEAK:
-        return Strength.MEDIUM
+        return Strength.MEDIUM if related.score >= 0.5 else Strength.WEAK
     return Strength.WEAK if related.role == Role.LEGACY else None
 
 
@@ -105,9 +111,9 @@ def from_subject(subject: str, registry: Registry, *, answer: bool) -> Iterator[
     """A subject that opens with the name, or speaks of `votre` contract, presents itself; another one mentions."""
     reading = registry.read_names(subject[:_MOST_NAME])
     addressed = any(word in ("votre", "vos", "your", "ihre", "ihr") for word in reading.words.split())
-    for match in reading.matches:
+    for match in _certain(reading):
         before = [word for word in reading.words[: match.start].split() if word not in _PADDING]
-        presents = match.certain and not answer and (not before or addressed)
+        presents = not answer and (not before or addressed)
         yield Claim(match.insurer, Place.SUBJECT, Strength.MEDIUM if presents else Strength.WEAK, quote(subject), technique=_technique(match))
 
 
@@ -115,6 +121,6 @@ def from_line(line: str, place: Place, registry: Registry) -> Iterator[Claim]:
     """A line of text: medium when the name is most of it (a letterhead, a signature), else a mention."""
     line = line[:_MOST_NAME]
     reading = registry.read_names(line)
-    for match in reading.matches:
-        presents = match.certain and _strength(match, reading) is Strength.STRONG
+    for match in _certain(reading):
+        presents = _strength(match, reading) is Strength.STRONG
         yield Claim(match.insurer, place, Strength.MEDIUM if presents else Strength.WEAK, quote(line), technique=_technique(match))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from milter.identity import claims
+from milter.identity.organisation import AliasStrength
 from milter.identity.registry import Registry
 from milter.model.address import Address
 from milter.model.evidence import Claim, Place, Strength
@@ -82,4 +83,5 @@ def _words(message: Message, registry: Registry, limits: Limits) -> Iterator[Cla
     for line in message.words.signature[: limits.text_chars].splitlines()[:_TAIL_LINES]:
         yield from claims.from_line(line, Place.SIGNATURE, registry)
     for match in registry.find_names(own, limit=limits.claims):
-        yield Claim(match.insurer, Place.BODY, Strength.WEAK, match.name, technique="name")
+        if match.certain and match.strength is AliasStrength.DISTINCTIVE:
+            yield Claim(match.insurer, Place.BODY, Strength.WEAK, match.name, technique="name")

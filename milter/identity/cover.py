@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import ahocorasick
+
 from milter.identity import vocabulary
 from milter.identity.brands import look
 from milter.text.distance import NearWords
@@ -47,6 +49,23 @@ def _kinds() -> dict[str, str]:
 _KINDS = _kinds()
 _LONGEST = max(map(len, _KINDS))
 _NEAR = NearWords({word: 1 for word, kind in _KINDS.items() if kind != "filler" and len(word) >= 6})
+
+
+def _lures() -> ahocorasick.Automaton:
+    automaton = ahocorasick.Automaton()
+    for word, kind in _KINDS.items():
+        if kind != "filler" and len(word) >= 3:
+            automaton.add_word(word, word)
+    automaton.make_automaton()
+    return automaton
+
+
+_LURES = _lures()
+
+
+def may_lure(looked: str) -> bool:
+    """False when no word of health or service stands in the looked text; far cheaper than to explain it."""
+    return next(_LURES.iter(looked), None) is not None
 
 
 def cover(text: str) -> Cover:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import ahocorasick
 
 from milter.identity.brands import Brand, collect, look
-from milter.identity.cover import Cover, cover, glues, pieces
+from milter.identity.cover import Cover, cover, glues, may_lure, pieces
 from milter.identity.organisation import HonestNeighbour, Organisation, Role
 from milter.model.domain import Domain
 from milter.model.evidence import DomainMatch, Match
 from milter.text import domains
 from milter.text.distance import NearWords
-from milter.text.domains import public_suffix, registrable, to_unicode
+from milter.text.domains import registrable, to_unicode
 from milter.text.normal import fold
 
 # Two letters that are read as one (UTS #39 has the first; readers add the others).
@@ -106,7 +106,7 @@ class Matcher:
         owner = registrable(domain)
         if owner is None or not self._brands:
             return DomainMatch(domain, registrable=owner)
-        suffix = public_suffix(domain).name
+        suffix = owner.name.partition(".")[2]
         best: Finding | None = None
         if suffix not in _CLOSED:
             for finding in self._findings(domain, owner, suffix):
@@ -176,18 +176,23 @@ class Matcher:
         """The brand misspelt: the whole label, or one word of it beside words that dress it up."""
         plain = label if label.isascii() else fold(label)
         whole = look(plain.replace("-", ""))
-        if len(whole) > _LONGEST_NAME or not (rest := cover(plain)).unknown:
+        if len(whole) > _LONGEST_NAME:
             return
-        if near := self._near.find(whole):
+        near = self._near.find(whole)
+        if near and cover(plain).unknown:
             brand, slips = self._brands[near[0]], near[1]
             size = len(brand.word)
             near_home = suffix in brand.suffixes and suffix in _FRENCH
-            sure = brand.distinctive and slips == 1 and (size >= 9 or (size >= 7 and near_home))
-            yield _slip(brand, whole, slips, sure=sure)
-        if not rest.lures:
-            return
-        words = pieces(plain)
-        for chunk in rest.chunks:
+            if slips:
+                yield _slip(brand, whole, slips, sure=brand.distinctive and slips == 1 and (size >= 9 or (size >= 7 and near_home)))
+            elif "-" in plain and look(plain) not in self._brands:
+                yield Finding(Match.LOOKALIKE if brand.distinctive else Match.WEAK, 0.8 if brand.distinctive else 0.4, brand.insurer, "hyphen")
+        if may_lure(look(plain)):
+            yield from self._slips_among_words(plain, suffix)
+
+    def _slips_among_words(self, plain: str, suffix: str) -> Iterator[Finding]:
+        rest, words = cover(plain), pieces(plain)
+        for chunk in rest.chunks if rest.lures else ():
             near = self._near.find(look(chunk)) if len(chunk) >= 5 and chunk not in self._neighbours else None
             if near and near[1] == 1 and rest.unknown - len(chunk) <= 2:
                 brand = self._brands[near[0]]
@@ -234,7 +239,7 @@ def _bounded(hit: Hit, suffix: str, technique: str, *, tenant: bool) -> Finding 
     lures = rest.lures + (1 if tenant else 0)
     clear = rest.unknown <= 3 or rest.health > 0 or (size >= 6 and (rest.unknown <= 6 or lures >= 2))
     if size <= 4 and not hit.edged:
-        clear = not rest.unknown and (rest.health > 0 or lures >= 2)
+        clear = not rest.unknown and (rest.health > 0 or lures >= 2 or len(hit.text) - size >= 8)
     if lures and clear:
         return Finding(Match.LOOKALIKE, 0.9, hit.brand.insurer, technique)
     if size >= 5 and rest.unknown <= 1:
@@ -252,7 +257,7 @@ def _alone(hit: Hit, suffix: str, *, tenant: bool) -> Finding:
         return Finding(Match.LOOKALIKE if sure else Match.WEAK, 0.9 if sure else 0.5, brand.insurer, "homoglyph")
     sure = brand.distinctive and len(brand.word) >= 5 and not brand.worldwide and not _foreign(suffix)
     technique = "brand-tenant" if tenant else "product-words" if brand.product else "other-tld"
-    return Finding(Match.LOOKALIKE if sure else Match.WEAK, 0.85 if sure else 0.5, brand.insurer, technique)
+    return Finding(Match.LOOKALIKE if sure else Match.WEAK, 0.85 if sure else 0.5 if brand.distinctive else 0.4, brand.insurer, technique)
 
 
 def _foreign(suffix: str) -> bool:

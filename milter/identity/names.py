@@ -5,6 +5,7 @@ Knows registry values and folded text. Must not decide what a name amounts to: t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -63,26 +64,15 @@ class Reading:
         return " ".join(parts).split()
 
 
+# Letters that stand alone in a row (`M G E N`, `A.X.A`); an apostrophe parts words that belong to different words.
+_ROW = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-]){2,}[^\W_](?![^\W_])")
+
+
 def plain_words(text: str) -> str:
-    """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined (`M G E N`)."""
-    words = "".join(char if char.isalnum() else " " for char in fold(text)).split()
-    return f" {' '.join(_joined(words))} "
-
-
-def _joined(words: list[str]) -> Iterator[str]:
-    row: list[str] = []
-    for word in words:
-        if len(word) == 1:
-            row.append(word)
-            continue
-        yield from _row(row)
-        row = []
-        yield word
-    yield from _row(row)
-
-
-def _row(row: list[str]) -> list[str]:
-    return ["".join(row)] if len(row) >= 3 else row
+    """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined."""
+    folded = _ROW.sub(lambda row: "".join(filter(str.isalnum, row[0])), fold(text))
+    words = "".join(char if char.isalnum() else " " for char in folded).split()
+    return f" {' '.join(words)} "
 
 
 class NameIndex:
@@ -130,10 +120,16 @@ def _matches(words: str, spotted: list[tuple[int, int, Name]], *, healthy: bool)
     for start, end, name in _longest(spotted):
         exact = words[start:end] == name.words
         ambiguous = name.strength is AliasStrength.AMBIGUOUS
-        if start + 1 < taken_to or (ambiguous and not exact) or words[start:end].replace(" ", "").isdigit():
+        if start + 1 < taken_to or not _resembles(words[start:end], name.words, exactly=ambiguous):
             continue
         taken_to = end
         yield NameMatch(name.insurer, name.words.strip(), name.strength, start + 1, end - 1, exact, not ambiguous or healthy, name.product)
+
+
+def _resembles(written: str, name: str, *, exactly: bool) -> bool:
+    """True when at most a quarter of the letters is another one (of the same look)."""
+    changed = sum(a != b for a, b in zip(written, name, strict=True))
+    return changed <= (0 if exactly else max(1, len(name) // 4))
 
 
 def _longest(spotted: list[tuple[int, int, Name]]) -> list[tuple[int, int, Name]]:

@@ -17,39 +17,38 @@ HEALTH = _words(
     assur assure assures assuree assurees assuresociaux assuresocial complementaire complementairesante prevoyance maladie maladies vitale
     vitales vital carte cartes soin soins medical medicale medicaux medecin medecins pharmacie pharmacien hopital patient patients optique
     dentaire remboursement remboursements rembourse rembourser remb remboursementsante tierspayant tiers payant adherent adherents adherente
-    beneficiaire beneficiaires ayantdroit ayantsdroit cotisation cotisations secu securitesociale securite sociale social caisse regime cpam
-    cnam ameli attestation droits droit prestation prestations indemnite indemnites indemnisation sinistre sinistres garantie garanties
-    ordonnance dossiermedical monespacesante ald arret arretmaladie feuille css puma cmu ceam vaccin vaccination protectionsociale famille
-    allocation allocations retraite
+    beneficiaire beneficiaires ayantdroit ayantsdroit cotisation cotisations secu securitesociale securite sociale social caisse regime
+    attestation droits droit prestation prestations indemnite indemnites indemnisation sinistre sinistres garantie garanties ordonnance
+    dossiermedical ald arret arretmaladie feuille puma cmu ceam vaccin vaccination protectionsociale famille allocation allocations retraite
     """
 )
 """Words of health, insurance and social security: beside a brand they say that the insurer is meant."""
 
 SERVICE = _words(
     """
-    acces access accueil acceuil activation active activer activez actualisation actualise actualiser actualisez actu actualite agence
-    aide aides alerte alertes alert annulation appel authentification authentifier auth avantage avantages avis avisimportant bienvenue bureau
-    centre cgu client cliente clients clientele code colis commande commander compte comptes confirmation confirme confirmer connect connecte
-    connection connexion connecter conseil conseiller conseils contact contacts contrat contrats controle coordonnees courrier declaration
-    delai delivrance demande demandes demarche demarches direct document documents donnees dossier dossiers echeance echeancier edition email
-    enligne enregistrement envoi envoyer espace espaces espaceclient espaceassure espaceadherent espaceperso espacepersonnel expedition expire
+    acces access accueil acceuil activation active activer activez actualisation actualise actualiser actualisez actu actualite agence aide
+    aides alerte alertes alert annulation appel authentification authentifier auth avantage avantages avis avisimportant bienvenue bureau centre
+    cgu client cliente clients clientele code colis commande commander compte comptes confirmation confirme confirmer connect connecte
+    connection connexion connecter conseil conseiller conseils contact contacts contrat contrats controle coordonnees courrier declaration delai
+    delivrance demande demandes demarche demarches direct document documents donnees dossier dossiers echeance echeancier edition email enligne
+    enregistrement envoi envoyer espace espaces espaceclient espaceassure espaceadherent espaceperso espacepersonnel expedition expire
     expiration expiree facture factures fiche finalisation finaliser formulaire formulaires form forms fraude france francaise francais
     franceconnect fr frauduleux gestion gestionnaire gouv gouvernement gouvfr guichet help hotline id identifiant identifiants identification
-    identifier identite impaye incident info infos information informations inscription interne internet juridique justificatif justificatifs
-    lettre lien livraison livrer locale login logon mail mails maintenance maj majour message messagerie messages mise miseajour mobile
-    modification modifier mon moncompte mondossier monespace mes messervices multi nepasrepondre newsletter nom noreply notif notification
-    notifications notifier nouveau nouvel nouvelle nouvellecarte numerique obligatoire officiel officielle online operation ouverture page
-    paiement paiements payement payer payment perso personnel personnelle plateforme plan point pole police portail portal postal pro procedure
-    prochaine prochain profil projet promo prolongation protection public publique rappel reactivation reactiver rec reception reclamation
-    recouvrement recruiter recrutement redirection referent refund regler reglement reglementaire regul regularisation regularise regulariser
-    relance remise remplacement remplacer renew renewal renouveler renouvelez renouvellement renouvellements renouvelle renouv renouvel
-    rendezvous rdv repondre reponse reseau reservation retard rh rib safe satisfaction secretariat sec secur secure secured securise
+    identifier identite impaye important importante incident info infos information informations inscription interne internet juridique
+    justificatif justificatifs lettre lien livraison livrer locale login logon mail mails maintenance maj majour message messagerie messages
+    mise miseajour mobile modification modifier mon moncompte mondossier monespace mes messervices multi nepasrepondre newsletter nom noreply
+    notif notification notifications notifier nouveau nouvel nouvelle nouvellecarte numerique obligatoire officiel officielle online operation
+    ouverture page paiement paiements payement payer payment perso personnel personnelle plateforme plan point pole police portail portal postal
+    pro procedure prochaine prochain profil projet promo prolongation protection public publique rappel reactivation reactiver rec reception
+    reclamation recouvrement recruiter recrutement redirection referent refund regler reglement reglementaire regul regularisation regularise
+    regulariser relance remise remplacement remplacer renew renewal renouveler renouvelez renouvellement renouvellements renouvelle renouv
+    renouvel rendezvous rdv repondre reponse reseau reservation retard rh rib safe satisfaction secretariat sec secur secure secured securise
     securisee securiser security service services serviceclient servicesclients servicepublic sign signature signin simulateur simulation site
-    sms solution solutions souscription souscrire statut suite suivi support supports suspension suspendu sync synchronisation tarif tarifs
-    team tel telephone telechargement teleservice teleservices traitement transaction transfert transmission update updates urgent urgence
-    usager usagers user utilisateur valid validate validation valide valider validez verif verification verifie verifier verify virement
-    virements votre votrecompte votreespace votredossier vos web webmail www etat citoyen citoyens demat bonus prime cheque emploi carriere
-    carrieres candidature offre offres devis comparateur tarification gouvsecure frconnect assistance antifraude
+    sms solution solutions souscription souscrire statut suite suivi support supports suspension suspendu sync synchronisation tarif tarifs team
+    tel telephone telechargement teleservice teleservices traitement transaction transfert transmission update updates urgent urgence usager
+    usagers user utilisateur valid validate validation valide valider validez verif verification verifie verifier verify virement virements
+    votre votrecompte votreespace votredossier vos web webmail www etat citoyen citoyens demat bonus prime cheque emploi carriere carrieres
+    candidature offre offres devis comparateur tarification gouvsecure frconnect assistance antifraude
     """
 )
 """Words of accounts, administration, delivery, haste and hiring: beside a brand they dress a domain up as its service."""
@@ -57,8 +56,8 @@ SERVICE = _words(
 FILLER = _words(
     """
     a au aux ce ces cette com d de des du e en est et g h i il j je l la le les leur m me mn n ne net nos notre o ou org par pas pour qui s sa
-    se ses son sur t ton tu un une v via x y the my your our for of and to in on de der die das und mein ihr ihre new jour ligne groupe group
-    departement region national nationale international general generale paris lyon marseille lille nord sud est ouest idf ile eu europe fra 24 app
+    se ses son sur t ton tu un une v via x y the my your our for of and to in on der die das und mein ihr ihre new jour ligne groupe group
+    departement region national nationale international general generale paris lyon marseille lille nord sud ouest idf ile eu europe fra 24 app
     officiels ici plus prochainement particulier particuliers entreprise entreprises professionnel professionnels
     """
 )
