@@ -46,7 +46,7 @@ class Smtp:
         ("127.0.0.1", "::1"), "Addresses and networks whose XFORWARD is believed; nobody else's is.", example=["127.0.0.1", "::1"], form="network"
     )
     line_ends: Literal["reject", "normalise"] = _setting(
-        "reject", "Bare CR, bare LF and NUL in a mail: `reject` answers 550 5.5.2, `normalise` makes CRLF of them. Never a second mail."
+        "reject", "Bare CR and bare LF in a mail: `reject` answers 550 5.5.2, `normalise` makes CRLF of LF and a blank of CR. NUL is always refused."
     )
     max_octets: int = _setting(52_428_800, "Largest mail that is taken, in octets; announced as SIZE.", least=65_536, most=1_073_741_824)
     max_recipients: int = _setting(1_000, "Most recipients of one mail; beyond it 452.", least=100, most=100_000)
