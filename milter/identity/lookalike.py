@@ -30,7 +30,7 @@ _CLOSED = frozenset({"gouv.fr", "gov", "gov.uk", "mil", "int", "europa.eu", "gc.
 # Top levels where a French insurer may be expected; under those of other countries a namesake may be at home.
 _FRENCH = frozenset({"fr", "re", "yt", "pm", "tf", "wf", "nc", "pf", "gp", "mq", "gf", "eu"})
 _EDGES = "-._"
-_MOST_HITS = 64
+_MOST_HITS = 8
 _LONGEST_NAME = 40
 
 
@@ -164,13 +164,10 @@ class Matcher:
                 plain = "".join(char if char.isascii() else "?" for char in plain)
         for form in _forms(plain):
             looked = look(form)
-            spotted = list(self._automaton.iter(looked))[:_MOST_HITS]
-            for last, brand in spotted:
-                start, end = last + 1 - len(brand.key), last + 1
-                if not any(other is not brand and _covers(other_last, other, start, end) for other_last, other in spotted):
-                    exact = form[start:end] == brand.word and brand.word in text
-                    if exact or _plausible(form, start, end, brand.word, altered=form != text):
-                        yield _hit(brand, form, start, end, exact=exact)
+            for start, end, brand in _foremost(self._automaton.iter(looked)):
+                exact = form[start:end] == brand.word and brand.word in text
+                if exact or _plausible(form, start, end, brand.word, altered=form != text):
+                    yield _hit(brand, form, start, end, exact=exact)
 
     def _slips(self, label: str, suffix: str) -> Iterator[Finding]:
         """The brand misspelt: the whole label, or one word of it beside words that dress it up."""
@@ -300,10 +297,18 @@ def _forms(plain: str) -> Iterator[str]:
         yield joined
 
 
-def _covers(other_last: int, other: Brand, start: int, end: int) -> bool:
-    """True when a longer brand, seen at another place, takes in [start, end)."""
-    other_start = other_last + 1 - len(other.key)
-    return other_start <= start and end <= other_last + 1 and len(other.key) > end - start
+def _foremost(spotted: Iterator[tuple[int, Brand]]) -> list[tuple[int, int, Brand]]:
+    """Where each brand is seen first, none inside a longer one, the longest few: a name stuffed with brands costs no more."""
+    places: dict[str, tuple[int, int, Brand]] = {}
+    for last, brand in spotted:
+        places.setdefault(brand.key, (last + 1 - len(brand.key), last + 1, brand))
+    found: list[tuple[int, int, Brand]] = []
+    for start, end, brand in sorted(places.values(), key=lambda place: (place[0] - place[1], place[0])):
+        if not any(other_start <= start and end <= other_end for other_start, other_end, _ in found):
+            found.append((start, end, brand))
+        if len(found) == _MOST_HITS:
+            break
+    return found
 
 
 def _plausible(form: str, start: int, end: int, word: str, *, altered: bool) -> bool:

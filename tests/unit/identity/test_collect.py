@@ -239,6 +239,6 @@ def test_any_mail_can_be_read(french: Registry, name: str, local: str, subject: 
 def test_fifty_hostile_names_are_quick(invented: Registry, name: str) -> None:
     """Fifty display names of 10,000 characters cost less than two seconds."""
     mail = message(name, "x@courriel.test", *(address(name, "x@courriel.test") for _ in range(49)), subject=name, own=name * 10)
-    started = time.perf_counter()
+    started = time.process_time()
     collect(mail, Envelope(), invented, Limits())
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

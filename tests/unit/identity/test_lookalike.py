@@ -188,7 +188,7 @@ def test_any_domain_gets_an_answer(french: Registry, written: str) -> None:
 )
 def test_long_hostile_names_are_quick(french: Registry, label: str) -> None:
     """127 labels or four labels of 63 octets cost less than a tenth of a second."""
-    started = time.perf_counter()
+    started = time.process_time()
     french.match(Domain(".".join([label] * 3 + ["fr"])))
     french.match(Domain(".".join(["a"] * 125 + ["fr"])))
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1

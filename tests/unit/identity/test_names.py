@@ -97,6 +97,6 @@ def test_any_text_can_be_read(french: Registry, text: str) -> None:
 )
 def test_long_hostile_texts_are_quick(french: Registry, text: str) -> None:
     """200,000 characters of the worst kind are read in less than two seconds."""
-    started = time.perf_counter()
+    started = time.process_time()
     french.read_names(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from milter.model.domain import Domain
 from milter.text import domains
-from milter.text.domains import parse_domain, public_suffix, registrable, same_organization, to_unicode
+from milter.text.domains import is_ip_literal, parse_domain, public_suffix, registrable, same_organization, to_unicode
 
 SUITE = Path(__file__).resolve().parents[4] / "shared" / "data" / "suites" / "psl" / "tests.txt"
 
@@ -67,6 +67,23 @@ def test_a_written_name_becomes_lower_case_a_labels(written: str, name: str) -> 
 def test_what_is_no_host_name_gives_none(written: str) -> None:
     """Empty labels, IP literals in every form, blanks, address syntax and names that are too long are no domain."""
     assert parse_domain(written) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "literal"),
+    [
+        ("192.0.2.1", True),
+        ("[192.0.2.1]", True),
+        ("[IPv6:2001:db8::1]", True),
+        ("2001:db8::1", True),
+        ("lavande.example", False),
+        ("", False),
+        ("[]", False),
+    ],
+)
+def test_ip_literals_are_told(written: str, literal: bool) -> None:  # noqa: FBT001  # a table of cases
+    """Addresses in place of a name, with and without brackets."""
+    assert is_ip_literal(written) is literal
 
 
 def test_a_label_that_idna_forbids_is_kept_as_punycode() -> None:
