@@ -35,7 +35,10 @@ class Asker(Protocol):
 
 @dataclass(slots=True)
 class CacheCounters:
-    """Read by logs and metrics. `asked` counts by the status of what the resolver answered, `joined` those who waited with others."""
+    """Read by logs and metrics. `misses` are questions sent on (prefetched ones too), `asked` counts their statuses;
+
+    `joined` are those who waited for a question that was out already, `late` those who went away without the answer.
+    """
 
     hits: int = 0
     misses: int = 0
@@ -95,7 +98,6 @@ class CachingResolver:
         flight = self._out.get(question)
         if flight is None:
             flight = self._send(question)
-            self.counters.misses += 1
         else:
             self.counters.joined += 1
         return await self._wait(flight, end)
@@ -106,6 +108,9 @@ class CachingResolver:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for flight in self._out.values():  # of tasks that were stopped before they began
+            flight.settle(_TIMEOUT)
+        self._out.clear()
         await self._resolver.close()
 
     def _find(self, question: Question) -> Answer | None:
@@ -119,6 +124,7 @@ class CachingResolver:
         return kept[1]
 
     def _send(self, question: Question) -> _InFlight:
+        self.counters.misses += 1
         flight = _InFlight()
         flight.task = asyncio.get_running_loop().create_task(self._ask(question, flight))
         self._out[question] = flight
@@ -130,7 +136,7 @@ class CachingResolver:
             answer = await self._resolver.query(*question)
             self._keep(question, answer)
         finally:
-            del self._out[question]
+            self._out.pop(question, None)
             flight.settle(answer)
 
     def _keep(self, question: Question, answer: Answer) -> None:

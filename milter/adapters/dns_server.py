@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import struct
 from collections.abc import Mapping
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import cast
 
 import dns.exception
@@ -29,6 +30,7 @@ _PLAIN_OCTETS = 512
 _TCP_OCTETS = 65_535
 _CACHED = 100_000
 _IDLE_SECONDS = 10.0
+_RECEIVE_OCTETS = 4 << 20
 _RCODES = {
     DnsStatus.OK: dns.rcode.NOERROR,
     DnsStatus.NODATA: dns.rcode.NOERROR,
@@ -64,6 +66,7 @@ class DnsServer:
             bound: int = self._tcp.sockets[0].getsockname()[1]
             try:
                 self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(host, bound))
+                self._udp.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, _RECEIVE_OCTETS)
             except OSError:
                 self._tcp.close()
                 if port or attempt == 19:

@@ -121,7 +121,9 @@ HOSTILE: dict[str, Callable[[int], bytes]] = {
     "blanks before each line end": lambda n: signed() + (b"a" + b" \t" * 50 + b"\r\n") * n,
     "empty lines at the end": lambda n: signed() + b"\r\n" * n * 50,
     "bare line ends": lambda n: signed() + b"\r" * n * 50 + b"\n" * n * 50,
-    "many fields and many names": lambda n: signed().replace(b"h=from", b"h=" + b"x:" * 90 + b"from") + b"",
+    "many fields and many names": lambda n: (
+        b"".join(b"X%d: 1\r\n" % (i % 90) for i in range(n // 2)) + signed(names=("from", *(f"x{i}" for i in range(90))))
+    ),
     "fields": lambda n: b"".join(b"X: %d\r\n" % i for i in range(n // 2)) + signed(),
     "folds in a value": lambda n: b"Subject: " + b"a\r\n " * n * 5 + b"\r\n" + signed(),
     "semicolons in a signature": lambda n: b"DKIM-Signature: v=1" + b";" * n * 20 + b"\r\n" + PLAIN,
