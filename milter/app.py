@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = "observe"
 SCAN_DEFAULTS = replace(Settings(), policy="quarantine")
 OLD_LIST_DAYS = 180
-DNS_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -205,13 +204,8 @@ async def open_resolver(settings: Settings) -> AsyncIterator[Resolver]:
 
     texts = settings.dns.resolvers or files.system_resolvers()
     ends = [addresses.host_port(text, default_port=53) for text in texts]
-    attempts = max(DNS_ATTEMPTS, len(ends))
-    udp = dns.UdpResolver(
-        tuple((end.host, end.port) for end in ends),
-        timeout=settings.dns.timeout_seconds / attempts,
-        attempts=attempts,
-        max_records=settings.limits.dns_answers,
-    )
+    servers = tuple((end.host, end.port) for end in ends)
+    udp = dns.UdpResolver(servers, timeout=settings.dns.timeout_seconds, max_records=settings.limits.dns_answers)
     cache = dns_cache.CachingResolver(udp, clock.monotonic)
     try:
         yield cache
