@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
 _ODD_VALUE = re.compile(rf"""={_BLANK}(?:"[^"<>]*+[<>]|'[^'<>]*+[<>])""")
 # Elements with rules of their own that the count does not follow; mails show them rarely.
-_EXOTIC = re.compile(r"<(?:svg|math|select|template|frameset|plaintext)", re.IGNORECASE)
+_EXOTIC = re.compile(r"<(?:svg|math|frameset)", re.IGNORECASE)
 _ROOTS = re.compile(r"<[bBhH][oOtT][dDmM][yYlL]")
 
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
@@ -42,15 +42,6 @@ _RAW = {
     for name in ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 }  # until the end tag nothing inside is a tag
 _FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
-_TABLE = _names("table caption colgroup tbody thead tfoot tr td th")
-_MARKERS = _names("td th caption applet marquee object")
-# §13.2.4.2: an end tag of a block reaches up to one of _SCOPE, any other end tag up to one of _SPECIAL.
-_SCOPE = _names("applet caption html table td th marquee object button")
-_BLOCKS = _names(
-    "address article aside blockquote button center details dialog dir div dl fieldset figcaption figure footer header hgroup "
-    "listing main menu nav ol pre search section summary ul dd dt h1 h2 h3 h4 h5 h6 applet marquee object li p"
-)
-_SPECIAL = _SCOPE | _BLOCKS | _TABLE | _names("form noscript")
 # Open elements that a start tag closes when they are the innermost, in this order.
 _CLOSES = {
     "li": ("p", "li"), "dd": ("p", "dd", "dt"), "dt": ("p", "dd", "dt"), "td": ("p", "td", "th"), "th": ("p", "td", "th"),
@@ -61,7 +52,6 @@ _FEW_TAGS = 500
 _MOST_STEPS = 2_000_000  # sum of the depth over all tags: the work of a tree builder
 _MOST_REBUILT = 100_000  # formatting elements rebuilt in all
 _ATTRIBUTES_OF_ONE = 256
-_REACH = 60
 
 
 def problem(html: str, limits: Limits) -> str:
@@ -90,6 +80,8 @@ def problem(html: str, limits: Limits) -> str:
             count.attributes_of(name, attributes)
         count.open(name)
         if name in _RAW:
+            if "select" in count.stack and name not in ("script", "textarea"):
+                return "HTML with exotic elements"  # ignored there by some, so nobody knows where their text ends
             end = _RAW[name].search(html, pos)
             pos = end.start() if end else len(html)
     return count.word
@@ -110,13 +102,16 @@ def _is_tame(html: str) -> bool:
 
 
 class Count:
-    """A stack of open elements that is never lower than a tree builder's. `word` says which bound is broken, "" none."""
+    """A stack of open elements that holds all of a tree builder's. `word` says which bound is broken, "" none.
+
+    Only the innermost element is ever closed: about any other, a tree builder may think differently.
+    """
 
     __slots__ = ("attributes", "deepest", "formatting", "limits", "rebuilt", "root_attributes", "stack", "steps", "word")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.stack: list[tuple[str, int]] = []  # (name, formatting elements when it was opened)
+        self.stack: list[str] = []
         self.steps = self.rebuilt = self.attributes = self.root_attributes = self.formatting = self.deepest = 0
         self.word = ""
 
@@ -134,21 +129,18 @@ class Count:
 
     def open(self, name: str) -> None:
         """A start tag."""
-        if name in _VOID or name in _ROOT or (name in _TABLE and not self._table_opens(name)):
+        if name in _VOID or name in _ROOT:
             return
         stack = self.stack
-        if name in _CLOSES:
-            for closed in _CLOSES[name]:
-                if stack and stack[-1][0] == closed:
-                    self._pop(1)
-        formatting = self.formatting
-        stack.append((name, formatting))
+        for closed in _CLOSES.get(name, ()):
+            if stack and stack[-1] == closed:
+                stack.pop()
+        stack.append(name)
         if name in _FORMATTING:
-            formatting += 1
-            self.formatting = formatting
-        depth = len(stack) + formatting
-        self.steps += depth
-        self.rebuilt += formatting
+            self.formatting += 1
+        depth = len(stack) + self.formatting
+        self.steps += 2 * depth  # implied table elements may double it
+        self.rebuilt += self.formatting
         if depth > self.deepest:
             self.deepest = depth
             if depth > self.limits.html_depth:
@@ -156,30 +148,10 @@ class Count:
         if self.steps > _MOST_STEPS or self.rebuilt > _MOST_REBUILT:
             self.word = "HTML too entangled"
 
-    def _table_opens(self, name: str) -> bool:
-        """§13.2.6.4.9: a table inside a table but outside its cells replaces it; cells without a table are ignored."""
-        for back in range(1, len(self.stack) + 1):
-            found = self.stack[-back][0]
-            self.steps += 1
-            if found == "table":
-                if name == "table":
-                    self._pop(back)
-                return True
-            if found in ("td", "th", "caption"):
-                return True
-        return name == "table"
-
-    def _pop(self, number: int) -> None:
-        """Close the innermost `number` elements. §13.2.4.3: formatting elements end with the marker that they follow."""
-        stack = self.stack
-        for name, formatting in reversed(stack[-number:]):
-            if name in _MARKERS:
-                self.formatting = formatting
-        del stack[-number:]
-
     def close(self, name: str) -> None:
-        """An end tag. Only the innermost element is closed: of others a tree builder may think differently."""
-        if self.stack and self.stack[-1][0] == name:
-            self._pop(1)
+        """An end tag."""
+        stack = self.stack
+        if stack and stack[-1] == name:
+            stack.pop()
             if name in _FORMATTING:
                 self.formatting -= self.formatting > 0
