@@ -20,6 +20,7 @@ from milter.text.domains import is_ip_literal, parse_domain
 
 _MAX_NAMES = 10  # RFC 7208 §4.6.4: of mx and ptr
 _MAX_LOCAL = 256
+_SPECIALS = frozenset('()<>[],;:\\" \t\r\n')  # RFC 5321 §4.1.2: only in a quoted local part, never in a domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ def identities(mail: Mail) -> tuple[Identity, Identity]:
     if not mail.envelope.mail_from:
         return Identity("mailfrom", "postmaster", helo.domain), helo
     local, _, domain = mail.envelope.mail_from.rpartition("@")
-    return Identity("mailfrom", local[:_MAX_LOCAL] or "postmaster", _host(domain)), helo
+    quoted = len(local) > 1 and local.startswith('"') and local.endswith('"')
+    # two readers of a path such as `(a@b` may see two domains: then it has none
+    malformed = not quoted and not _SPECIALS.isdisjoint(local)
+    return Identity("mailfrom", local[:_MAX_LOCAL] or "postmaster", None if malformed else _host(domain)), helo
 
 
 def questions(pair: tuple[Identity, Identity]) -> list[Question]:
@@ -248,7 +252,7 @@ def _client(text: str | None) -> IPv4Address | IPv6Address | None:
 
 def _host(text: str) -> Domain | None:
     """A domain with at least two labels (RFC 7208 §4.3: others give `none`)."""
-    if is_ip_literal(text):
+    if is_ip_literal(text) or not _SPECIALS.isdisjoint(text):
         return None
     if not text.isascii():
         domain = parse_domain(text)
