@@ -20,7 +20,7 @@ from milter.text.domains import is_ip_literal, parse_domain
 
 _MAX_NAMES = 10  # RFC 7208 §4.6.4: of mx and ptr
 _MAX_LOCAL = 256
-_SPECIALS = frozenset('()<>[],;:\\" \t\r\n')  # RFC 5321 §4.1.2: only in a quoted local part, never in a domain
+_SPECIALS = frozenset('()<>[],;:\\"')  # RFC 5321 §4.1.2: only in a quoted local part, never in a domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ def identities(mail: Mail) -> tuple[Identity, Identity]:
     helo = Identity("helo", "postmaster", _host(mail.connection.helo))
     if not mail.envelope.mail_from:
         return Identity("mailfrom", "postmaster", helo.domain), helo
-    local, _, domain = mail.envelope.mail_from.rpartition("@")
+    path = mail.envelope.mail_from
+    if path.startswith("@") and ":" in path:
+        path = path.partition(":")[2]  # RFC 5321 §3.6.1: a source route is ignored
+    local, _, domain = path.rpartition("@")
     quoted = len(local) > 1 and local.startswith('"') and local.endswith('"')
     # two readers of a path such as `(a@b` may see two domains: then it has none
     malformed = not quoted and not _SPECIALS.isdisjoint(local)

@@ -122,6 +122,8 @@ async def test_explanation_is_read_only_when_wanted() -> None:
         ("nodomain", "", None, None),
         ("(a@insurer.example", "h.example", None, "h.example"),
         ("a@insurer.example(b.evil.example", "h(.example", None, None),
+        ("@relay.example,@b.example:a@c.example", "h.example", "c.example", "h.example"),
+        ("a@b c.example", "a b", None, None),
         ("a@insurer.example'@b.evil.example", "h.example", "b.evil.example", "h.example"),
         ("a@" + "x" * 64 + ".example", "a..b", None, None),
         ("a@assuré.example", "h\xe9.example", "xn--assur-fsa.example", "xn--h-bga.example"),
