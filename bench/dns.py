@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 from collections import Counter
+from typing import cast
 
 import dns.message
 import dns.name
@@ -56,8 +57,8 @@ class Server(asyncio.DatagramProtocol):
                 wire = wire[wire[0] + 1 :]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Not isinstance: until Python 3.12 the transport of the selector loop is none by its class.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         end = 12
