@@ -7,6 +7,7 @@ Knows the protocol and the resolver it is handed; must not know what a result me
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from milter.auth.resolver import Answer, Question, Resolver
@@ -20,6 +21,8 @@ from milter.text.domains import is_ip_literal, parse_domain
 
 _MAX_NAMES = 10  # RFC 7208 §4.6.4: of mx and ptr
 _MAX_LOCAL = 256
+_MAX_HOST = 1_024
+_CACHED = 4_096
 _SPECIALS = frozenset('()<>[],;:\\"')  # RFC 5321 §4.1.2: only in a quoted local part, never in a domain
 
 
@@ -255,6 +258,11 @@ def _client(text: str | None) -> IPv4Address | IPv6Address | None:
 
 def _host(text: str) -> Domain | None:
     """A domain with at least two labels (RFC 7208 §4.3: others give `none`)."""
+    return _read_host(text) if len(text) <= _MAX_HOST else None
+
+
+@lru_cache(maxsize=_CACHED)
+def _read_host(text: str) -> Domain | None:
     if is_ip_literal(text) or not _SPECIALS.isdisjoint(text):
         return None
     if not text.isascii():

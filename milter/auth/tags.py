@@ -11,7 +11,6 @@ import re
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
 _BLANK = " \t\r\n"
-_NO_BLANKS = dict.fromkeys(map(ord, _BLANK))
 
 
 def read_tags(text: str) -> dict[str, str] | None:
@@ -32,8 +31,10 @@ def read_tags(text: str) -> dict[str, str] | None:
 
 def read_base64(text: str) -> bytes | None:
     """Octets of a base64 value with blanks anywhere; None when it is none."""
+    for blank in _BLANK:
+        text = text.replace(blank, "")
     try:
-        return base64.b64decode(text.translate(_NO_BLANKS), validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
 
