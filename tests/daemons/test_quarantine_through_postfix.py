@@ -46,7 +46,7 @@ async def send(postfix: Postfix, local: str) -> int:
 class TestQuarantine:
     """With the policy `quarantine`."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def gate(self, postfix: Postfix, calm_dns: FlatDns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         """A gateway that holds fraud back, knowing the invented insurers."""
         folder = tmp_path_factory.mktemp("quarantine")
@@ -89,7 +89,7 @@ class TestQuarantine:
 class TestTag:
     """With the policy `tag`."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def gate(self, postfix: Postfix, calm_dns: FlatDns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         """A gateway that tags fraud."""
         with serving(
