@@ -37,8 +37,9 @@ def read(leaves: Iterable[Leaf], limits: Limits) -> Content:
             plain_of_html.append(leaf)
         else:
             reading.take_text(leaf.part.text, quoted=leaf.quoted)
+    seen = reading.words_seen() if plain_of_html else set()
     for leaf in plain_of_html:
-        reading.take_other_alternative(leaf)
+        reading.take_other_alternative(leaf, seen)
     return reading.content()
 
 
@@ -63,6 +64,8 @@ class _Reading:
             self.incomplete[page.incomplete] = None
         for link in page.links:
             self._link(link)
+            if "." in link.text:  # what a link shows is no link of its own
+                self.urls.update(urls.in_text(link.text, self.limits.links))
         self.take_text(page.text, quoted=leaf.quoted, had_quotes=bool(page.quoted))
         if page.quoted:
             self._keep(self.quoted, page.quoted)
@@ -81,12 +84,12 @@ class _Reading:
         self._keep(self.quoted, split.quoted)
         self._keep(self.signature, split.signature)
 
-    def take_other_alternative(self, leaf: Leaf) -> None:
-        """The plain alternative: only lines with a word that the HTML does not show."""
-        seen: set[str] = set()
-        for texts in (self.own, self.quoted, self.signature):
-            for text in texts:
-                seen.update(text.split())
+    def words_seen(self) -> set[str]:
+        """Every word that the reader sees so far."""
+        return {word for texts in (self.own, self.quoted, self.signature) for text in texts for word in text.split()}
+
+    def take_other_alternative(self, leaf: Leaf, seen: set[str]) -> None:
+        """The plain alternative: only lines with a word that is not in `seen`."""
         lines = leaf.part.text.split("\n")
         new = [line for line in lines if not seen.issuperset(line.split()) and not seen.issuperset(_words_of(line))]
         if new:

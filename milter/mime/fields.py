@@ -24,6 +24,7 @@ _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _ODD_NAME = re.compile(rb"[^!-~]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CR = 13
+_LONGEST_LINE = 999  # RFC 5322 §2.1.1: 998, and the CR
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class _Scanner:
         raw, limits, fields = self.raw, self.limits, self.fields
         match_field, stop, end, pos = _FIELD.match, self.stop, self.end, self.pos
         most, longest = limits.fields, limits.field_octets
+        long = min(_LONGEST_LINE, longest)
         while pos < end:
             match = match_field(raw, pos, stop)
             if match is None:
@@ -112,14 +114,19 @@ class _Scanner:
                 self._over_limit(pos, "too many header fields" if len(fields) >= most else "header section too long")
                 return
             fields.append(_field(match, pos, after))
-            if after - pos > longest:
-                self._shorten(longest)
+            if after - pos > long:
+                self._long(pos, after, longest)
             pos = after
         self.body_start = end
         self.defects.append("no empty line after the header")
 
-    def _shorten(self, longest: int) -> None:
-        """Keep only the beginning of the value of an overlong field; its offsets stay exact."""
+    def _long(self, start: int, end: int, longest: int) -> None:
+        """Of an overlong field keep only the beginning of the value; its offsets stay exact."""
+        long_line = "header line longer than 998 octets"
+        if long_line not in self.defects and max(map(len, self.raw[start:end].split(b"\n"))) > _LONGEST_LINE:
+            self.defects.append(long_line)
+        if end - start <= longest:
+            return
         field = self.fields[-1]
         self.fields[-1] = Field(field.key, field.name[:longest], field.value[:longest], field.start, field.end)
         if "header field too long" not in self.incomplete:

@@ -38,6 +38,7 @@ _KINDS |= dict.fromkeys(
 )
 _KINDS |= {"-text": _TEXT, "a": _LINK, "img": _IMAGE, "area": _TARGET, "form": _TARGET, "button": _TARGET, "input": _TARGET}
 _KEPT_HIDDEN = frozenset(("object", "applet", "svg", "noembed", "noframes", "iframe"))
+_BREAK = "\x1e"  # between blocks while text is gathered: line ends of the source are mere blanks
 _TARGETS = {"area": "href", "form": "action", "button": "formaction", "input": "formaction"}
 _QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote"))
 _QUOTE_IDS = frozenset(("divRplyFwdMsg", "appendonsend", "OLK_SRC_BODY_SECTION", "replySplit"))
@@ -92,7 +93,7 @@ def _read_tree(source: str, limits: Limits) -> Page:
         return Page()
     walk = _Walk(limits, _hiding(source, root), _quoting(source, root))
     walk.run(root)
-    return walk.page()
+    return walk.page(lines="<pre" in source or "<PRE" in source)
 
 
 def _hiding(source: str, root: LexborNode) -> set[int]:
@@ -152,7 +153,7 @@ class _Walk:
                     return
                 element, kind, before = stack.pop()
                 if kind == _BLOCK:
-                    self.out.append("\n")
+                    self.out.append(_BREAK)
                 elif kind:
                     self._close_link()
                 if before is not None:
@@ -172,7 +173,7 @@ class _Walk:
                 continue
             before = self._turn(node) if turns else None
             if kind == _BLOCK:
-                self.out.append("\n")
+                self.out.append(_BREAK)
             elif kind:
                 kind = self._enter(node, kind, tag or "")
             stack.append((node, kind, before))
@@ -192,7 +193,7 @@ class _Walk:
             text = attributes.get("alt") or attributes.get("value") or ""
             self.links.append(Link((url or "").strip(), text, "button" if tag == "input" else tag))
         if tag == "form":
-            self.out.append("\n")
+            self.out.append(_BREAK)
             return _BLOCK
         return _INLINE
 
@@ -204,9 +205,9 @@ class _Walk:
         """Elements whose inside is not shown as text."""
         tag = node.tag
         if tag in _KEPT_HIDDEN:
-            self.hidden.append(node.text() + "\n")
+            self.hidden.append(node.text() + _BREAK)
         elif tag == "head":
-            self.hidden.extend(title.text() + "\n" for title in node.css("title")[:1])
+            self.hidden.extend(title.text() + _BREAK for title in node.css("title")[:1])
 
     def _turn(self, node: LexborNode) -> list[str] | None:
         """Switch the text list at a hiding or quoting element; returns the list to come back to."""
@@ -224,13 +225,14 @@ class _Walk:
         self.open_links.append((url, self.out, len(self.out)))
         return _LINK
 
-    def page(self) -> Page:
-        """The result."""
+    def page(self, *, lines: bool) -> Page:
+        """The result. `lines`: the source holds preformatted text, so that its line ends may matter."""
         most = self.limits.text_chars
-        own, quoted, hidden = (_tidy("".join(out)[: 4 * most])[:most] for out in (self.own, self.quoted, self.hidden))
+        texts = ["".join(out)[: 4 * most] for out in (self.own, self.quoted, self.hidden)]
+        own, quoted, hidden = (_tidy(text.replace("\n", _BREAK) if lines else text)[:most] for text in texts)
         return Page(own, quoted, hidden, self.links)
 
 
 def _tidy(text: str) -> str:
     """One blank between words, no empty lines. Lines are the blocks of the page."""
-    return "\n".join(stripped for line in text.split("\n") if line and (stripped := " ".join(line.split())))
+    return "\n".join(stripped for line in text.split(_BREAK) if line and (stripped := " ".join(line.split())))

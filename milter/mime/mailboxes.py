@@ -336,7 +336,7 @@ class _Reader:
             self.found.others.extend(others)
 
     def _local_text(self, tokens: list[_Token]) -> str:
-        local = "".join(token.text for token in tokens)
+        local = _joined(tokens)
         if any(token.kind == ENCODED for token in tokens):
             self.note("encoded word in address")
             local = encoded_words.decode_text(local.encode("utf-8", "replace"))
@@ -386,6 +386,16 @@ def _readings(local: str, tokens: list[_Token]) -> list[Address]:
     names = [whole, *cut[:10]] if cut != [whole] else cut
     found = [parse_domain(visible(name).strip(".")) for name in names]
     return [Address(local, domain, "", f"{local}@{domain}") for domain in dict.fromkeys(found) if domain and "." in domain.name]
+
+
+def _joined(tokens: list[_Token]) -> str:
+    """The text of tokens; a blank stays one unless it stands beside a dot."""
+    parts = [token.text for token in tokens[:1]]
+    for before, token in itertools.pairwise(tokens):
+        if token.spaced and not before.text.endswith(".") and not token.text.startswith("."):
+            parts.append(" ")
+        parts.append(token.text)
+    return "".join(parts)
 
 
 def _has_inner_blank(tokens: list[_Token]) -> bool:

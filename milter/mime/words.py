@@ -17,8 +17,11 @@ _CLOSING_SIGNS = (
     "\n--", "cordialement", "salutations", "bien à vous", "à bientôt", "sentiments", "regards", "sincerely", "faithfully", "wishes",
     "grüße", "gruß", "hochachtung", "mfg",
 )  # fmt: skip
-_INTRODUCTION = re.compile(r"(?:a écrit|ai écrit|wrote|schrieb(?: .{0,120})?|escribió|ha scritto)[ \xa0]{0,2}:[ \t]{0,9}$", re.IGNORECASE)
-_INTRODUCTION_START = re.compile(r"[ \t>]{0,20}(?:le|on|am|el|il|de|from|von)\b|.{0,200}[@<\d]", re.IGNORECASE)
+_INTRODUCTION = re.compile(
+    r"(?:a écrit|ai écrit|\Aécrit|\Aa écrit|wrote|schrieb(?: .{0,120})?|escribió|ha scritto)[ \xa0]{0,2}:[ \t]{0,9}$", re.IGNORECASE
+)
+_INTRODUCTION_START = re.compile(r"[ \t>]{0,20}(?:le|on|am|el|il)\b", re.IGNORECASE)
+_INTRODUCTION_END = re.compile(r".{0,200}[@<\d]|écrit")
 _DIVIDER = re.compile(
     r"[ \t]{0,20}(?:-{2,20}[ \xa0]?(?:message d.origine|message transféré|message original|original message|original appointment|forwarded message|"
     r"mail original|courriel original|ursprüngliche nachricht|weitergeleitete nachricht|réacheminé|forwarded by|transféré par)|"
@@ -88,7 +91,9 @@ def _quotes(lines: list[str], *, headers: bool) -> tuple[list[str], list[str]]:
         elif _opens_quote(lines, index, stripped, headers=headers):
             quoted.extend(lines[index:])
             break
-        elif stripped[-1:] == ":" and _INTRODUCTION.search(stripped[-200:]) and _introduces(lines, index):
+        elif stripped[-1:] == ":" and _INTRODUCTION.search(stripped[-200:]) and (begun := _introduces(lines, index)):
+            if begun == 2 and own:
+                quoted.append(own.pop())
             quoted.append(line)
             if not _next_is_marked(lines, index):
                 quoted.extend(lines[index + 1 :])
@@ -110,10 +115,15 @@ def _anything(lines: list[str], index: int) -> bool:
     return any(line.strip() for line in lines[index + 1 : index + 6])
 
 
-def _introduces(lines: list[str], index: int) -> bool:
-    """`Le … a écrit :` on one line, or begun on the line before."""
-    before = lines[index - 1] if index else ""
-    return bool(_INTRODUCTION_START.match(lines[index][:400]) or _INTRODUCTION_START.match(before[:400]))
+def _introduces(lines: list[str], index: int) -> int:
+    """Lines of an introduction (`Le …, X a écrit :`) that ends here: 1, or 2 when it began on the line before; 0 when it is none."""
+    line = lines[index][:400]
+    before = lines[index - 1][:400] if index else ""
+    if _INTRODUCTION_START.match(line) and _INTRODUCTION_END.match(line):
+        return 1
+    if _INTRODUCTION_START.match(before) and _INTRODUCTION_END.match(line):
+        return 2
+    return 1 if "@" in line or "<" in line or _next_is_marked(lines, index) else 0
 
 
 def _next_is_marked(lines: list[str], index: int) -> bool:
