@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -62,7 +63,8 @@ def measure(name: str, folder: Path, per_connection: int) -> Run:
     ):
         for process in (names, load):
             assert process.stdout is not None
-            process.stdout.readline()
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError(f"{process.args!r} does not start:\n{errors.read_text('utf-8', 'replace')[-2000:]}")
         wait_for_220(hop, sink)
         started = time.perf_counter()
         with running(command, own_core, errors) as server:
@@ -122,6 +124,7 @@ def main() -> int:
     words.add_argument("--save", action="store_true", help="write the figures to bench/figures")
     words.add_argument("--require", type=float, default=0.0, help="fail below this ratio")
     chosen = words.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # the programs started here end with us
     corpus = mails.load()
     sizes = [len(mail.raw) for mail in corpus.mails]
     middle_size, mean_size = statistics.median(sizes) / 1_000, statistics.mean(sizes) / 1_000

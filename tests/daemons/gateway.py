@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.daemons.stand import stop, wait_for_port
+from tests.daemons.stand import bound_to_us, stop, wait_for_port
 
 COMMAND = Path(sys.executable).parent / "insurer-milter"
 HOSTNAME = "gate.insured.example"
@@ -97,7 +97,9 @@ class Gateway:
         self.log = folder / "gateway.log"
         self.config.write_text(json.dumps(settings))  # JSON is YAML
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen([COMMAND, "serve", "--config", self.config], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.process = subprocess.Popen(
+                [*bound_to_us(), COMMAND, "serve", "--config", self.config], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
 
     def command(self, *words: str) -> str:
         """Run another command with the same settings and give what it prints. Raises CalledProcessError."""

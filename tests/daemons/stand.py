@@ -112,6 +112,11 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path, second
     raise NotReadyError(f"nothing answers on port {port} (exit code {process.poll()}):\n{text[-4000:]}")
 
 
+def bound_to_us() -> list[str]:
+    """Words in front of a command that end it when we die without having stopped it."""
+    return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+
+
 def stop(process: subprocess.Popen[bytes], seconds: float = 20) -> int:
     """Stop one process that we started, by its pid; kill it when it does not obey. Gives its exit code."""
     if process.poll() is None:
@@ -155,7 +160,11 @@ class Postfix:
         # A process group of its own: on SIGTERM master ends its whole group.
         with (self.root / "master.out").open("wb") as out:
             self.process = subprocess.Popen(
-                ["/usr/lib/postfix/sbin/master", "-d", "-c", str(conf)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                [*bound_to_us(), "/usr/lib/postfix/sbin/master", "-d", "-c", str(conf)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         for port in (self.control, self.back, self.naive):
             wait_for_port(port, self.process, self.log)

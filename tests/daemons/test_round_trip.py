@@ -18,7 +18,7 @@ from tests.helpers.smtp_client import Outcome, SmtpClient
 
 pytestmark = [pytest.mark.daemons, pytest.mark.timeout(600)]
 
-HAM = 2_400
+HAM = 5_000  # more than there is: all
 CONNECTIONS = 8
 
 
