@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from milter.mime import charsets, mailboxes
 from milter.mime.fields import unfold
+from milter.mime.shown import addresses_in
 from milter.model.address import Address, Author, AuthorKind
 from milter.model.limits import Limits
 from milter.model.message import Field
@@ -89,7 +90,7 @@ class _Reading:
             self.faults.append("blank before the field")
             self.others.extend(_read(value[match.end() :], self.limits).mailboxes)
         elif value.startswith(b"From "):
-            self.others.extend(mailboxes.addresses_in(charsets.decode(value[: self.limits.from_octets]), 5))
+            self.others.extend(addresses_in(charsets.decode(value[: self.limits.from_octets]), 5))
 
     def _hidden(self, value: bytes) -> None:
         for match in _HIDDEN_FROM.finditer(value):
@@ -151,7 +152,7 @@ class _Reading:
     def _about_names(self, found: list[Address]) -> list[str]:
         reasons = []
         for mailbox in found:
-            shown = mailboxes.addresses_in(mailbox.name, 5) if mailbox.name else []
+            shown = addresses_in(mailbox.name, 5) if mailbox.name else []
             if any(address.domain != mailbox.domain for address in shown):
                 reasons.append("address in display name")
             if len(mailbox.local) > _LONG_LOCAL or len(mailbox.name) > _LONG_NAME:

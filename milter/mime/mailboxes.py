@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from milter.mime import encoded_words
+from milter.mime.shown import addresses_in, hides_characters, visible
 from milter.model.address import Address
 from milter.model.domain import Domain
 from milter.text.domains import is_ip_literal, parse_domain
@@ -31,15 +32,8 @@ _TOKEN = re.compile(
 _PLAIN = re.compile(r"""(?:"([^"\\=@\x00-\x1f\x7f]*+)"|([A-Za-z0-9 .'&_-]*+))[ ]*<([A-Za-z0-9.+=_-]++)@([A-Za-z0-9.-]++)>""")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NO_NAME = r"\s\x00-\x20\x7f()<>@,;:\"\[\]\\"
-_LOCAL_REVERSED = re.compile(rf"[^{_NO_NAME}]*")
-_DOMAIN_AFTER_AT = re.compile(rf"[^{_NO_NAME}/?#'’]{{1,255}}")
 # Characters that end the container of a quoted text for a program that unquotes or decodes before it parses.
 _BREAKS_OUT = re.compile(r"[<>\",;\x00-\x1f\x7f]")
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u202a-\u202e\u2028\u2029\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f]|\u00a0{3}"
-)
-_JOINERS = re.compile("[\u061c\u200c-\u200f]")
 
 
 @dataclass(slots=True)
@@ -76,30 +70,6 @@ def read(text: str, most: int) -> MailboxList:
     if found.faults:
         found.others.extend(addresses_in(text, most))
     return found
-
-
-def addresses_in(text: str, most: int) -> list[Address]:
-    """Everything in a text that looks like an address to a reader: compatibility forms count, invisible characters do not."""
-    if not text.isascii():
-        text = visible(text)
-    found: list[Address] = []
-    at = text.find("@")
-    while at >= 0 and len(found) < most:
-        after = _DOMAIN_AFTER_AT.match(text, at + 1)
-        before = _LOCAL_REVERSED.match(text[max(0, at - 80) : at][::-1])
-        name = after[0].strip(".") if after else ""
-        domain = parse_domain(re.sub(r"\.{2,}", ".", name)) if name else None
-        if domain and "." in domain.name and before and before[0]:
-            local = before[0][::-1]
-            found.append(Address(local, domain, "", f"{local}@{name}"))
-        at = text.find("@", at + 1)
-    return found
-
-
-def visible(text: str) -> str:
-    """Compatibility forms made plain, characters without a look of their own removed."""
-    text = unicodedata.normalize("NFKC", text)
-    return "".join(character for character in text if character.isascii() or unicodedata.category(character) != "Cf")
 
 
 def _tokens(text: str, found: MailboxList) -> list[_Token]:
@@ -403,6 +373,14 @@ def _has_inner_blank(tokens: list[_Token]) -> bool:
     return any(token.spaced and not before.text.endswith(".") and not token.text.startswith(".") for before, token in itertools.pairwise(tokens))
 
 
+def _look_at_characters(text: str, found: MailboxList) -> None:
+    """Characters that no program shows as they are written."""
+    if _CONTROL.search(text) and "control characters" not in found.faults:
+        found.faults.append("control characters")
+    if hides_characters(" ".join([text, *(mailbox.name for mailbox in found.mailboxes)])):
+        found.notes.append("invisible or direction characters")
+
+
 def _domain_in_comment(text: str) -> list[Address]:
     if "@" in text:
         return addresses_in(text, 10) if "<" in text or "\\" in text else []
@@ -413,18 +391,3 @@ def _domain_in_comment(text: str) -> list[Address]:
 def _bare_domains(local: str) -> list[Address]:
     """Domains after every at sign of a quoted local part."""
     return [Address("", domain, "", piece) for piece in local.split("@")[1:10] if (domain := parse_domain(piece.strip("<> \"',")))]
-
-
-def _look_at_characters(text: str, found: MailboxList) -> None:
-    """Characters that no program shows as they are written."""
-    if _CONTROL.search(text) and "control characters" not in found.faults:
-        found.faults.append("control characters")
-    shown = text
-    if found.mailboxes:
-        shown += " ".join(mailbox.name for mailbox in found.mailboxes)
-    if shown.isascii():
-        return
-    # Joiners and marks belong to right-to-left scripts, Indic scripts and emoji; between Latin letters they only hide.
-    latin = not any(character > "\u0590" and not "\u2000" <= character <= "\u206f" for character in shown)
-    if _INVISIBLE.search(shown) or (latin and _JOINERS.search(shown)):
-        found.notes.append("invisible or direction characters")

@@ -107,7 +107,8 @@ def test_collects_the_rest() -> None:
         "--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Bonjour</p><p style='display:none'>caché</p>"
         "<form action=https://fraude.test></form>"
         "<p>Cordialement</p><p>Jean</p><blockquote>2 69 05 49 588 157 80</blockquote>\r\n"
-        "--b\r\nContent-Type: application/pdf; name=RECU.PDF\r\n\r\n%PDF\r\n--b\r\nContent-Type: application/pdf; name=recu.pdf\r\n\r\n%PDF\r\n--b--\r\n"
+        "--b\r\nContent-Type: application/pdf; name=RECU.PDF\r\n\r\n%PDF\r\n"
+        "--b\r\nContent-Type: application/pdf; name=recu.pdf\r\n\r\n%PDF\r\n--b--\r\n"
     )
     found = collect(parse(raw.encode(), LIMITS), Matcher(), LIMITS)
     assert (found.subject, found.text) == ("Reçu", "Bonjour\nCordialement\nJean")
