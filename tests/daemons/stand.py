@@ -71,6 +71,9 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
 
+# master must lead a session (on SIGTERM it ends its whole group), and forgets who bore it when it changes users: a shell minds it.
+_MINDER = 'setsid "$@" & child=$!; trap "kill $child" TERM; wait $child; wait $child'
+
 
 class NotReadyError(Exception):
     """A daemon did not come up; the text ends with its log."""
@@ -157,15 +160,9 @@ class Postfix:
         conf = self.root / "conf"
         (conf / "main.cf").write_text(self._main())
         (conf / "master.cf").write_text(self._master())
-        # A process group of its own: on SIGTERM master ends its whole group.
         with (self.root / "master.out").open("wb") as out:
-            self.process = subprocess.Popen(
-                [*bound_to_us(), "/usr/lib/postfix/sbin/master", "-d", "-c", str(conf)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            command = [*bound_to_us(), "sh", "-c", _MINDER, "sh", "/usr/lib/postfix/sbin/master", "-d", "-c", str(conf)]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         for port in (self.control, self.back, self.naive):
             wait_for_port(port, self.process, self.log)
 
