@@ -38,6 +38,7 @@ _KINDS |= dict.fromkeys(
 )
 _KINDS |= {"-text": _TEXT, "a": _LINK, "img": _IMAGE, "area": _TARGET, "form": _TARGET, "button": _TARGET, "input": _TARGET}
 _KEPT_HIDDEN = frozenset(("object", "applet", "svg", "noembed", "noframes", "iframe"))
+_LONGEST_TARGET = 8_192
 _BREAK = "\x1e"  # between blocks while text is gathered: line ends of the source are mere blanks
 _TARGETS = {"area": "href", "form": "action", "button": "formaction", "input": "formaction"}
 _QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote"))
@@ -92,6 +93,8 @@ def _read_tree(source: str, limits: Limits) -> Page:
     if root is None:
         return Page()
     walk = _Walk(limits, _hiding(source, root), _quoting(source, root))
+    if "<base" in source or "<BASE" in source:  # where relative links lead
+        walk.links.extend(Link(_target(node.attributes.get("href") or ""), "", "html") for node in root.css("base[href]")[:1])
     walk.run(root)
     return walk.page(lines="<pre" in source or "<PRE" in source)
 
@@ -191,7 +194,7 @@ class _Walk:
         url = attributes.get(_TARGETS[tag])
         if (url is not None or tag == "form") and len(self.links) < self.limits.links:
             text = attributes.get("alt") or attributes.get("value") or ""
-            self.links.append(Link((url or "").strip(), text, "button" if tag == "input" else tag))
+            self.links.append(Link(_target(url or ""), text[:500], "button" if tag == "input" else tag))
         if tag == "form":
             self.out.append(_BREAK)
             return _BLOCK
@@ -199,7 +202,7 @@ class _Walk:
 
     def _close_link(self) -> None:
         url, out, start = self.open_links.pop()
-        self.links.append(Link(url.strip(), " ".join("".join(out[start : start + 200]).split())[:500], "html"))
+        self.links.append(Link(_target(url), " ".join("".join(out[start : start + 200]).split())[:500], "html"))
 
     def _skip(self, node: LexborNode) -> None:
         """Elements whose inside is not shown as text."""
@@ -231,6 +234,11 @@ class _Walk:
         texts = ["".join(out)[: 4 * most] for out in (self.own, self.quoted, self.hidden)]
         own, quoted, hidden = (_tidy(text.replace("\n", _BREAK) if lines else text)[:most] for text in texts)
         return Page(own, quoted, hidden, self.links)
+
+
+def _target(url: str) -> str:
+    """A target without blanks around it, cut where no browser follows it any more."""
+    return url.strip()[:_LONGEST_TARGET]
 
 
 def _tidy(text: str) -> str:

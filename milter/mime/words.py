@@ -12,7 +12,7 @@ from milter.model.message import Words
 
 # One of these is in every text that quotes; without them the lines need not be looked at.
 _HEADER_SIGNS = ("de :", "de\xa0:", "de:", "from:", "from :", "von:", "expéditeur")
-_QUOTE_SIGNS = (">", "---", "__________", "wrote", "écrit", "schrieb", "escribió", "ha scritto", " message", "nachricht", *_HEADER_SIGNS)
+_QUOTE_SIGNS = (">", "---", "wrote", "écrit", "schrieb", "escribió", "ha scritto", " message", "nachricht", *_HEADER_SIGNS)
 _CLOSING_SIGNS = (
     "\n--", "cordialement", "salutations", "bien à vous", "à bientôt", "sentiments", "regards", "sincerely", "faithfully", "wishes",
     "grüße", "gruß", "hochachtung", "mfg",
@@ -25,7 +25,7 @@ _INTRODUCTION_END = re.compile(r".{0,200}[@<\d]|écrit")
 _DIVIDER = re.compile(
     r"[ \t]{0,20}(?:-{2,20}[ \xa0]?(?:message d.origine|message transféré|message original|original message|original appointment|forwarded message|"
     r"mail original|courriel original|ursprüngliche nachricht|weitergeleitete nachricht|réacheminé|forwarded by|transféré par)|"
-    r"(?:begin forwarded message|début du message (?:transféré|réexpédié)|anfang der weitergeleiteten nachricht)[ \xa0]?:|_{20,200}[ \t]{0,9}$)",
+    r"(?:begin forwarded message|début du message (?:transféré|réexpédié)|anfang der weitergeleiteten nachricht)[ \xa0]?:)",
     re.IGNORECASE,
 )
 _HEADER_FROM = re.compile(r"[ \t>*]{0,9}(?:de|from|von|expéditeur)\*?[ \xa0]?:\*?[ \xa0]", re.IGNORECASE)
@@ -105,7 +105,7 @@ def _quotes(lines: list[str], *, headers: bool) -> tuple[list[str], list[str]]:
 
 def _opens_quote(lines: list[str], index: int, stripped: str, *, headers: bool) -> bool:
     """True for a line from which everything is quoted."""
-    if stripped[:2] in ("--", "__") or stripped[-1:] == ":":
+    if stripped[:2] == "--" or stripped[-1:] == ":":
         return _DIVIDER.match(stripped[:300]) is not None and _anything(lines, index)
     return headers and ":" in stripped and _is_header_block(lines, index)
 

@@ -88,6 +88,8 @@ def test_keeps_quoted_text_apart(quote: str) -> None:
         ("<form action=https://x.example><input name=a></form>", [Link("https://x.example", "", "form")]),
         ("<form><button formaction=https://x.example>b</button></form>", [Link("", "", "form"), Link("https://x.example", "", "button")]),
         ("<input type=submit formaction=https://x.example value=OK>", [Link("https://x.example", "OK", "button")]),
+        ("<base href=https://x.example/><a href=y>z</a>", [Link("https://x.example/", "", "html"), Link("y", "z", "html")]),
+        ("<a href=https://x.example/" + "y" * 9_000 + ">z</a>", [Link("https://x.example/" + "y" * 8_174, "z", "html")]),
         ("<A HREF=https://x.example>a<a href=https://y.example>b", [Link("https://x.example", "a", "html"), Link("https://y.example", "b", "html")]),
     ],
 )

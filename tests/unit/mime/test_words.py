@@ -25,7 +25,7 @@ from milter.mime.words import split
         "-----Ursprüngliche Nachricht-----",
         "Début du message transféré :",
         "Begin forwarded message:",
-        "________________________________",
+        "________________________________\nDe : Jean\nEnvoyé : lundi\nÀ : Marie",
         "De : Jean Dupont\nEnvoyé : lundi 2 mars 2026 09:00\nÀ : Marie\nObjet : carte",
         "From: Jean Dupont\nSent: Monday\nTo: Marie\nSubject: card",
         "Von: Jean Dupont\nGesendet: Montag\nAn: Marie\nBetreff: Karte",
@@ -56,6 +56,8 @@ def test_marked_lines_are_quoted_and_the_rest_is_not() -> None:
         "Liste -- de choses\n- un\n- deux",
         "a > b",
         "Horaires :\n9 h",
+        "Titre\n________________________________\nSuite",
+        "Titre\n--------------------------------\nSuite",
     ],
 )
 def test_ordinary_sentences_open_no_quote(text: str) -> None:
