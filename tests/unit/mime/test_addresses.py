@@ -243,7 +243,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=25).map("".join) | st.text(max_size=60))
 def test_reading_never_raises_and_is_consistent(text: str) -> None:
     """For any text: no exception; ONE has an author domain, anything else none; candidates have domains."""

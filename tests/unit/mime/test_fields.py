@@ -133,7 +133,7 @@ def test_unfolds(value: bytes, flat: bytes) -> None:
     assert unfold(value) == flat
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, max_size=30).map(b"".join) | st.binary(max_size=200), st.sampled_from([LIMITS, Limits(fields=3, header_octets=40)]))
 def test_fields_and_rest_are_the_mail(raw: bytes, limits: Limits) -> None:
     """For any octets: no exception, offsets without gap, and fields and rest glued together are the mail."""

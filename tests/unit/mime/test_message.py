@@ -129,7 +129,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, max_size=20).map(b"".join) | st.binary(max_size=300))
 def test_any_octets_are_a_message(raw: bytes) -> None:
     """For any octets: no exception, and the octets are kept as they are."""
