@@ -19,7 +19,7 @@ from milter.model.message import Field
 _FROM_LINE = re.compile(rb"\s*from[ \t\r\n]*:", re.IGNORECASE)
 # What some program takes for a line end, then something that reads like the field we look for.
 _HIDDEN_FROM = re.compile(rb"(\r(?!\n)|[\n\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*from[ \t]*:([^\r\n]*)", re.IGNORECASE)
-_LINE_ENDS = re.compile(rb"[\r\n\x0b\x0c\x1c-\x1e\x85\xa8\xa9]")
+_FROM_SIGN = re.compile(rb"from[ \t]*:")
 _NOT_PRINTABLE = re.compile(rb"[^!-~]")
 _LONG_LOCAL = 64  # RFC 5321 §4.5.3.1.1
 _LONG_NAME = 100  # more is not shown as a whole anywhere
@@ -80,7 +80,7 @@ class _Reading:
         elif not (key.isascii() and key.isprintable()) and _NOT_PRINTABLE.sub(b"", field.name).lower() == b"from":
             self.faults.append("disguised field name")
             self.others.extend(_read(value, self.limits).mailboxes)
-        if _LINE_ENDS.search(value) and _HIDDEN_FROM.search(value):
+        if b"from" in (lower := value.lower()) and _FROM_SIGN.search(lower):
             self._hidden(value)
 
     def _odd_line(self, value: bytes) -> None:

@@ -86,7 +86,11 @@ class _Reading:
 
     def words_seen(self) -> set[str]:
         """Every word that the reader sees so far."""
-        return {word for texts in (self.own, self.quoted, self.signature) for text in texts for word in text.split()}
+        seen: set[str] = set()
+        for texts in (self.own, self.quoted, self.signature):
+            for text in texts:
+                seen.update(text.split())
+        return seen
 
     def take_other_alternative(self, leaf: Leaf, seen: set[str]) -> None:
         """The plain alternative: only lines with a word that is not in `seen`."""

@@ -178,6 +178,8 @@ def _decoded(octets: bytes, encoding: str) -> bytes:
 
 def _file_name(written: str) -> str:
     """The last path component, without control characters, at most 255 characters."""
+    if not written:
+        return ""
     name = re.split(r"[/\\]", written[-1_000:])[-1]
     return "".join(character for character in name if character.isprintable()).strip()[:255]
 
