@@ -14,7 +14,7 @@ import ahocorasick
 from milter.identity.brands import look
 from milter.identity.organisation import AliasStrength, Organisation
 from milter.identity.vocabulary import HEALTH
-from milter.text.normal import fold
+from milter.text.normal import fold, plain
 
 _GLUED_FROM = 8  # letters from which a name of several words is also looked for without its spaces
 _MOST_HITS = 2_000
@@ -66,13 +66,14 @@ class Reading:
 
 # Letters that stand alone in a row (`M G E N`, `A.X.A`); an apostrophe parts words that belong to different words.
 _ROW = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-]){2,}[^\W_](?![^\W_])")
+_MAYBE_ROW = re.compile(r"[ .\-][^\W_][ .\-][^\W_][ .\-][^\W_]")  # begins with few characters, so that a long text is soon searched
 
 
 def plain_words(text: str) -> str:
     """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined."""
-    folded = _ROW.sub(lambda row: "".join(filter(str.isalnum, row[0])), fold(text))
-    words = "".join(char if char.isalnum() else " " for char in folded).split()
-    return f" {' '.join(words)} "
+    if not _MAYBE_ROW.search(f" {text}"):
+        return plain(text)
+    return plain(_ROW.sub(lambda row: "".join(filter(str.isalnum, row[0])), fold(text)))
 
 
 class NameIndex:

@@ -6,6 +6,7 @@ Built once from reviewed files (`registry_file`), then immutable. Must not know 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from milter.identity.lookalike import Matcher
 from milter.identity.names import NameIndex, NameMatch, Reading
@@ -16,11 +17,13 @@ from milter.text.domains import registrable
 
 __all__ = ["DomainEntry", "HonestNeighbour", "NameMatch", "Organisation", "Registry", "Role"]
 
+_RECENT = 4_096  # domains: senders and links of a busy hour come again and again
+
 
 class Registry:
     """All organisations of all files in use, with their indexes. Fulfils `model.evidence.DomainMatcher`."""
 
-    __slots__ = ("_by_id", "_entries", "_matcher", "_names", "organisations")
+    __slots__ = ("_by_id", "_entries", "_matcher", "_names", "_recent", "organisations")
 
     def __init__(self, organisations: Iterable[Organisation] = (), honest_neighbours: Iterable[HonestNeighbour] = ()) -> None:
         self.organisations = tuple(organisations)
@@ -28,6 +31,7 @@ class Registry:
         self._entries = {entry.domain.name: (organisation, entry) for organisation in self.organisations for entry in organisation.domains}
         self._names = NameIndex(self.organisations)
         self._matcher = Matcher(self.organisations, honest_neighbours)
+        self._recent = lru_cache(_RECENT)(self._match)
 
     def organisation(self, insurer: str) -> Organisation | None:
         """The organisation with this id."""
@@ -49,11 +53,14 @@ class Registry:
         return None
 
     def match(self, domain: Domain) -> DomainMatch:
-        """Relate a domain to the registry. Pure, never raises.
+        """Relate a domain to the registry. Pure, never raises; the answers for the domains asked last are kept.
 
         A listed domain is `official` whatever its role, but a `legacy` one, which is `none` with its insurer and role. Do not
         conclude from `official` that mail from there is proof: `entry(domain)[1].proves` says so.
         """
+        return self._recent(domain)
+
+    def _match(self, domain: Domain) -> DomainMatch:
         found = self.entry(domain)
         if found is None:
             return self._matcher.match(domain)

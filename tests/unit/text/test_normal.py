@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milter.text.normal import fold, fold_map
+from milter.text.normal import fold, fold_map, plain
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_fold_is_idempotent_and_mapped(text: str) -> None:
 def test_every_character_folds_to_a_fixed_point() -> None:
     """No character of Unicode folds to something that folds further."""
     assert [code for code in range(0x110000) if fold(fold(chr(code))) != fold(chr(code))] == []
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_plain_keeps_the_letters_and_digits_of_the_fold(text: str) -> None:
+    """Invariant: `plain` is the fold with one blank for everything that is no letter or digit."""
+    between = "".join(char if char.isalnum() else " " for char in fold(text))
+    assert plain(text) == f" {' '.join(between.split())} "
+
+
+@given(st.text(alphabet=st.characters(codec="cp1252"), max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_western_text_folds_as_any_other(text: str) -> None:
+    """Invariant: the fast way for Windows-1252 gives what the fold character by character gives."""
+    assert fold(text) == fold_map(text)[0]
+    assert fold(text + "\u4e00") == fold(text) + "\u4e00"
