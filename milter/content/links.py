@@ -36,11 +36,11 @@ def read(links: Iterable[Link], author: Domain | None, matcher: DomainMatcher, m
 
 
 def _relation(host: Domain | None, author: Domain | None, matcher: DomainMatcher) -> tuple[str, str | None]:
-    """How a host relates: a lookalike stays one even when the author writes from it."""
+    """How a host relates: a lookalike stays one even when the author writes from it, and an insurer's own host is no lure."""
     if host is None:
         return "none", None
     found = matcher.match(host)
-    if found.match is Match.LOOKALIKE:
+    if found.match in (Match.LOOKALIKE, Match.OFFICIAL):
         return found.match.value, found.insurer
     if author is not None and same_organization(host, author):
         return "sender", found.insurer

@@ -46,7 +46,9 @@ def evaluate(evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: P
     """The verdict on one mail.
 
     `none` without a claim, `mention` for weak ones, `genuine` when the firmest claim is proven, else by the score of the
-    worst unproven case. Where only a temporary DNS failure kept the proof away, never worse than `suspect`.
+    worst unproven case. An authenticated author whom the registry lists impersonates nobody: sister companies name each
+    other, and a domain that is listed but proves nothing is not the forger's. Where only a temporary DNS failure kept the
+    proof away, never worse than `suspect`.
     """
     cases = cases_of(evidence, registry)
     if not cases:
@@ -56,6 +58,9 @@ def evaluate(evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: P
         return _verdict(VerdictKind.MENTION, first, registry)
     if first.proof.speaks:
         return _verdict(VerdictKind.GENUINE, first, registry)
+    if first.proof.registered:
+        spoken = next((case for case in cases if case.proof.speaks and not case.is_mention), None)
+        return _verdict(VerdictKind.GENUINE if spoken else VerdictKind.MENTION, spoken or first, registry)
     wording = ruleset.scan(evidence.content.subject, evidence.content.text)
     judged = [_judge(case, evidence, ruleset, registry, policy, wording) for case in cases if not case.is_mention and not case.proof.speaks]
     return max(judged, key=lambda verdict: (ORDER.index(verdict.kind), verdict.score))
@@ -102,8 +107,9 @@ def _judge(case: Case, evidence: Evidence, ruleset: RuleSet, registry: Registry,
     kind = policy.kind(sum(finding.score for finding in found))
     if case.proof.in_doubt:
         found = (doubt(names), *found)
-        # A missing answer is no forgery: without a lure nothing is held against the mail.
-        kind = min(kind, VerdictKind.SUSPECT if lures else VerdictKind.MENTION, key=ORDER.index)
+        # A missing answer is no forgery: only lures that would make a mail suspect by themselves are held against it.
+        lure = policy.kind(sum(finding.score for finding in lures))
+        kind = min(kind, lure, VerdictKind.SUSPECT, key=ORDER.index)
     return _verdict(kind, case, registry, found)
 
 

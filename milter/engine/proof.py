@@ -31,15 +31,22 @@ def proof(auth: AuthFacts, insurer: str, registry: Registry) -> ProofFacts:
     organisation = registry.organisation(insurer)
     if author is None or organisation is None:
         return ProofFacts()
-    authenticated = auth.author_proven or any(same_organization(domain, author) for domain in auth.proven)
+    authenticated = auth.author_proven or _holds(auth.proven, author)
+    found = registry.entry(author)
+    listed = found is not None and found[1].excuses
     entry, role = _listed(author, organisation, registry)
     if entry is None or not entry.proves:
-        return ProofFacts(role=role, author_authenticated=authenticated)
+        in_doubt = listed and not authenticated and _holds(_unanswered(auth), author)
+        return ProofFacts(False, role, None, in_doubt, authenticated, listed and authenticated)
     if auth.author_proven:
-        return ProofFacts(True, role, author, author_authenticated=True)
+        return ProofFacts(True, role, author, False, True, True)
     proving = _proving(author, entry, auth.proven, registry)
     missing = None if proving else _proving(author, entry, _unanswered(auth), registry)
-    return ProofFacts(proving is not None, role, proving, missing is not None, authenticated)
+    return ProofFacts(proving is not None, role, proving, missing is not None, authenticated, authenticated)
+
+
+def _holds(domains: Iterable[Domain], author: Domain) -> bool:
+    return any(same_organization(domain, author) for domain in domains)
 
 
 def _listed(author: Domain, organisation: Organisation, registry: Registry) -> tuple[DomainEntry | None, str]:

@@ -180,7 +180,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class LinkFact:
-    """A link with its target looked up. `relation`: `sender` (same organization as the author), `official`,
+    """A link with its target looked up. `relation`: `official`, `sender` (same organization as the author),
 
     `lookalike`, `weak`, `other`, `none` (no host). `shows_other_domain`: the visible text names another domain.
     """

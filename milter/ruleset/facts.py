@@ -19,7 +19,8 @@ class ProofFacts:
 
     `role` is the registry role that the author domain has for that insurer, "" when it has none; `domain` is the
     proving domain. `in_doubt` is True when only a temporary DNS failure kept the proof away. `author_authenticated`
-    says that the author domain itself is authenticated, whoever it belongs to.
+    says that the author domain itself is authenticated, whoever it belongs to; `registered` that it moreover is listed, be it
+    for another organisation or in a role that proves nothing: such an author may name insurers as it likes.
     """
 
     speaks: bool = False
@@ -27,6 +28,7 @@ class ProofFacts:
     domain: Domain | None = None
     in_doubt: bool = False
     author_authenticated: bool = False
+    registered: bool = False
 
 
 class Wording(Protocol):

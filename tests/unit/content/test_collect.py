@@ -50,7 +50,7 @@ def one(body: str, *, author: str = "jean@courtier.example") -> LinkFact:
     [
         ("www.courtier.example", "jean@courtier.example", "sender", None),
         ("www.lune.example", "jean@courtier.example", "official", "lune"),
-        ("www.lune.example", "contact@lune.example", "sender", "lune"),
+        ("www.lune.example", "contact@lune.example", "official", "lune"),
         ("www.lune-sante.test", "jean@courtier.example", "lookalike", "lune"),
         ("www.lune-sante.test", "x@lune-sante.test", "lookalike", "lune"),
         ("clair.test", "jean@courtier.example", "weak", "lune"),

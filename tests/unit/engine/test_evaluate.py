@@ -15,9 +15,12 @@ from milter.model.evidence import AuthResult, Claim, Evidence, LinkFact, Match, 
 from milter.model.verdict import Verdict, VerdictKind
 from milter.ruleset.index import RuleSet
 from tests.unit.engine.samples import POLICY, REGISTRY, RULES, claim, rules
+from tests.unit.engine.samples import URGENT as SAMPLE_LURE
 from tests.unit.ruleset.samples import FILE, RULE, auth, evidence
 
 GENUINE = auth(author="lavande.example", proven=("lavande.example",), dmarc=AuthResult.PASS)
+LISTED = auth(author="links.example", proven=("links.example",), dmarc=AuthResult.PASS)
+FORMER = auth(author="old.example", proven=("old.example",), dmarc=AuthResult.PASS)
 URGENT = "Répondez sous 48 heures"
 
 
@@ -48,8 +51,11 @@ WEAK = claim("olivier", strength=Strength.WEAK)
         # two insurers: the firmer claim is proven, so its author may name the other
         (evidence(auth_facts=GENUINE, claims=(claim(place=Place.FROM_DOMAIN), claim("olivier", Place.SUBJECT))), "genuine", "lavande", 0, []),
         (evidence(auth_facts=GENUINE, claims=(claim(place=Place.FROM_DOMAIN), WEAK)), "genuine", "lavande", 0, []),
-        # equally firm: the unproven one is judged
-        (evidence(auth_facts=GENUINE, claims=(claim(place=Place.FROM_DOMAIN), claim("olivier"))), "suspect", "olivier", 4, ["name-without-proof"]),
+        # an authenticated author whom the registry lists names a sister company in its own name, or writes from a domain that proves nothing
+        (evidence(auth_facts=GENUINE, claims=(claim(place=Place.FROM_DOMAIN), claim("olivier")), text=URGENT), "genuine", "lavande", 0, []),
+        (evidence(auth_facts=GENUINE, claims=(claim("olivier"),), text=URGENT), "mention", "olivier", 0, []),
+        (evidence(auth_facts=LISTED, claims=(claim(), claim("olivier")), text=URGENT), "mention", "lavande", 0, []),
+        (evidence(auth_facts=FORMER, claims=(claim(),)), "suspect", "lavande", 4, ["name-without-proof"]),
         # both unproven: the worse one is named
         (evidence(claims=(claim(place=Place.FROM_DOMAIN), claim("olivier"))), "suspect", "olivier", 4, ["name-without-proof"]),
     ],
@@ -90,16 +96,30 @@ TROUBLE = auth(author="lavande.example", spf=SpfFact(AuthResult.TEMPERROR, Domai
     ("place", "text", "kind", "fired"),
     [
         (Place.DISPLAY_NAME, "", "mention", ["proof-in-doubt", "name-without-proof"]),
-        (Place.DISPLAY_NAME, URGENT, "suspect", ["proof-in-doubt", "name-without-proof", "so-urgent"]),
+        (Place.DISPLAY_NAME, URGENT, "mention", ["proof-in-doubt", "name-without-proof", "so-urgent"]),
         (Place.SUBJECT, URGENT, "mention", ["proof-in-doubt"]),
     ],
 )
 def test_dns_trouble(place: Place, text: str, kind: str, fired: list[str]) -> None:
-    """A proof that is missing for a temporary reason is no forgery: never worse than suspect, and the doubt is named."""
+    """A proof that is missing for a temporary reason is no forgery: one lure alone is not held against it, and the doubt is named."""
     verdict = judge(evidence(auth_facts=TROUBLE, claims=(claim(place=place),), text=text))
     assert (verdict.kind, [finding.rule for finding in verdict.findings]) == (VerdictKind(kind), fired)
     assert "DNS" in verdict.findings[0].text("fr")
     assert "lavande.example" in verdict.findings[0].text("en")
+
+
+def test_lures_in_doubt() -> None:
+    """Where a proof is missing for a temporary reason, lures that weigh enough by themselves make the mail suspect, never more."""
+    ruleset = rules(("rules/pressure/very-urgent.yml", SAMPLE_LURE.replace("so-urgent", "very-urgent")))
+    verdict = judge(evidence(auth_facts=TROUBLE, claims=(claim(),), text=URGENT), ruleset)
+    assert (verdict.kind, verdict.score) == (VerdictKind.SUSPECT, 8)
+
+
+def test_doubt_about_a_listed_domain() -> None:
+    """A domain that proves nothing could still have been authenticated: its DNS trouble is doubt, too."""
+    trouble = auth(author="links.example", spf=SpfFact(AuthResult.TEMPERROR, Domain("links.example")), dmarc=AuthResult.TEMPERROR)
+    verdict = judge(evidence(auth_facts=trouble, claims=(claim(),), text=URGENT))
+    assert (verdict.kind, verdict.findings[0].rule) == (VerdictKind.MENTION, "proof-in-doubt")
 
 
 def test_a_strangers_dns_trouble_excuses_nothing() -> None:

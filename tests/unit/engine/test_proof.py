@@ -82,11 +82,12 @@ def test_author_authenticated() -> None:
         ("lavande.example", ("fail", "lavande.example"), ("fail", "lavande.example"), False),
         ("lavande.example", ("temperror", "stranger.test"), None, False),
         ("stranger.test", ("temperror", "stranger.test"), ("temperror", "lavande.example"), False),
-        ("portal.example", ("temperror", "portal.example"), None, False),
+        ("portal.example", ("temperror", "portal.example"), None, True),
+        ("old.example", ("temperror", "old.example"), None, False),
     ],
 )
 def test_doubt(author: str, spf: tuple[str, str], dkim: tuple[str, str] | None, *, doubt: bool) -> None:
-    """Only an answer that could have made the proof leaves a doubt when it is missing; a stranger's trouble does not."""
+    """An answer that could have made the proof, or authenticated a listed author, leaves a doubt when missing; a stranger's trouble does not."""
     facts = auth(author=author, spf=SpfFact(AuthResult(spf[0]), Domain(spf[1])))
     if dkim is not None:
         facts = replace(facts, dkim=(DkimFact(AuthResult(dkim[0]), Domain(dkim[1])),))
