@@ -12,6 +12,7 @@ import os
 import time
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from milter.actions import edits, received
@@ -116,11 +117,17 @@ class SmtpProxy:
 
     def broke(self, error: BaseException) -> None:
         """Told of our own bugs in a session."""
-        self._broke(error)
+        with suppress(Exception):  # see `_write`
+            self._broke(error)
 
     def given_up(self, mail: Mail, answer: Reply | None, cause: str) -> None:
         """Told of a mail that ends without a judgement."""
-        self._journal(MailRecord(mail.queue_id, code=answer.code if answer else 0, cause=cause, recipients=len(mail.envelope.rcpt_to)))
+        self._write(MailRecord(mail.queue_id, code=answer.code if answer else 0, cause=cause, recipients=len(mail.envelope.rcpt_to)))
+
+    def _write(self, record: MailRecord) -> None:
+        """A journal that fails (full disk, closed pipe) must not hold back the answer: a client that hears nothing sends the mail again."""
+        with suppress(Exception):
+            self._journal(record)
 
     async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str) -> Reply:
         """Judge a mail and do what was decided; the answer for the client. The transaction is over then, whatever happens."""
@@ -135,11 +142,11 @@ class SmtpProxy:
         except TimeoutError:
             outcome = _Outcome(reply(451, "4.3.2", "Judging took too long; please try again later"), cause="judging took too long")
         except Exception as bug:
-            self._broke(bug)
+            self.broke(bug)
             outcome = _Outcome(_OUR_FAULT, cause=f"broke: {type(bug).__name__}")
         finally:
             transaction.drop()
-            self._journal(_record(mail, decision, outcome, (time.perf_counter() - began) * 1000))
+            self._write(_record(mail, decision, outcome, (time.perf_counter() - began) * 1000))
         return outcome.answer
 
     async def _act(self, mail: Mail, decision: Decision, transaction: Transaction, until: float, *, protocol: str, peer: str) -> _Outcome:
@@ -153,9 +160,11 @@ class SmtpProxy:
             return _Outcome(answer, "" if answer.cause else without_addresses(answer), answer.cause)
         transaction.drop()  # nothing of it may be delivered, and the next hop need not wait for the disk
         try:
-            stored = await self._quarantine(mail, decision, content)
-        except QuarantineError as error:
-            return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=str(error))
+            async with asyncio.timeout_at(until):
+                stored = await self._quarantine(mail, decision, content)
+        except (QuarantineError, TimeoutError) as error:
+            cause = str(error) or "the quarantine did not store in time"
+            return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=cause)
         return _Outcome(reply(250, "2.0.0", f"Ok: held in quarantine as {stored}"), quarantine_id=stored)
 
     def _content(self, mail: Mail, decision: Decision, *, protocol: str, peer: str) -> bytes:

@@ -305,6 +305,42 @@ async def test_quarantine_cannot_store() -> None:
     assert not built.next_hop.mails
 
 
+async def test_quarantine_stores_too_slowly() -> None:
+    """A disk that hangs gives 451 before the client gives up, not silence."""
+    async with stand(options=Options("gw.example", answer_seconds=0.1)) as built:
+
+        async def hold(mail: Mail, decided: Decision, content: bytes) -> str:
+            await asyncio.sleep(60)
+            return "Q1"
+
+        built.proxy._quarantine = hold
+        built.decide = decides(Action.QUARANTINE)
+        assert await built.send(b"x") == "451 4.3.0 The quarantine cannot store now; please try again later"
+        assert built.records[-1].cause == "the quarantine did not store in time"
+    assert not built.next_hop.mails
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+@pytest.mark.parametrize("breaks", [False, True], ids=["well", "bug"])
+async def test_a_log_that_cannot_be_written(error: Exception, *, breaks: bool) -> None:
+    """A log on a full disk or a closed pipe takes no answer away: a client that hears nothing would send a delivered mail again."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    async def judge(mail: Mail) -> Decision:
+        if breaks:
+            raise ZeroDivisionError
+        return decision()
+
+    async with stand() as built:
+        built.proxy._journal = built.proxy._broke = fails
+        built.decide = judge
+        assert (await built.send(b"x")).startswith("451 4.3.0 " if breaks else "250 ")
+        assert (await built.send(b"x\ny")).startswith("550 ")
+    assert len(built.next_hop.mails) == (0 if breaks else 1)
+
+
 async def test_judging_takes_too_long() -> None:
     """Judging that does not end gives 451 before the client gives up."""
     async with stand(options=Options("gw.example", answer_seconds=0.1)) as built:
