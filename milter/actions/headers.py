@@ -64,8 +64,8 @@ def with_edits(mail: Mail, message: Message, decision: Decision, registry: Regis
     template = policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), "")
     subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(tuple(policy.subject_tag.values())))
     edits: list[Edit] = [Insert(octets) for octets in _own_fields(mail, decision, authserv_id)]
-    edits += [Insert(GUARD)] if _continues(mail.raw) else []
     edits += subject_edits
+    edits += [Insert(GUARD)] if _continues(mail.raw) else []  # the last insert
     edits += [Remove(index) for index in _forged(edits_of.all_fields(message.raw) if is_odd else fields, authserv_id)]
     return replace(decision, edits=tuple(edits), subject=subject)
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from milter.mime.message import parse
 
 from milter.actions import edits, headers
 from milter.engine.policy import Actions, Policy, Thresholds
 from milter.identity.registry import Registry
+from milter.mime.message import parse
 from milter.model.domain import Domain
 from milter.model.evidence import AuthFacts, AuthResult, DkimFact, DmarcFact, SpfFact
 from milter.model.limits import Limits
@@ -255,6 +255,15 @@ def test_a_mail_cannot_continue_our_fields(start: bytes) -> None:
     assert octets.endswith(headers.GUARD + start + RAW)
     unscanned = headers.with_unscanned_edits(Mail(start + RAW), decide(Action.PASS), OURS)
     assert edits.carry_out(start + RAW, unscanned.edits).endswith(headers.GUARD + start + RAW)
+
+
+def test_a_mail_cannot_continue_the_tag() -> None:
+    """When a tagged mail has no subject, its first line is joined to the field that says nothing, not to the tag."""
+    raw = b" and it is urgent\r\nFrom: a@a.example\r\n\r\nbody\r\n"
+    octets, decision = carry_out(raw, decide(Action.TAG))
+    assert octets.endswith(headers.GUARD + raw)
+    assert octets.count(b"\r\nSubject: ") == 1
+    assert "urgent" not in decision.subject
 
 
 def test_reasons_are_bounded() -> None:
