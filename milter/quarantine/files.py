@@ -82,7 +82,7 @@ def make_folder(path: Path) -> None:
     """Make the folder, for us alone (0700), and make its name durable. Its parent must exist."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
-        sync_folder(path.parent)
+    sync_folder(path.parent)  # also when it is there: whoever made it may have died, or not be done, before its name was durable
 
 
 def sync_folder(path: Path) -> None:

@@ -72,6 +72,16 @@ def test_every_step_is_passed_in_order(tmp_path: Path) -> None:
     assert (*passed, "commit", "answer") == STEPS
 
 
+def test_a_shard_that_another_made_is_made_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard's name may not be on the disk yet when somebody else made it and died: each mail makes sure before it is safe."""
+    synced: list[Path] = []
+    files = Files(tmp_path)
+    files.path("0" * 22).parent.mkdir()
+    monkeypatch.setattr("milter.quarantine.files.sync_folder", synced.append)
+    files.write("0" * 22, b"octets")
+    assert synced == [tmp_path, tmp_path / "00"]
+
+
 @pytest.mark.parametrize("step", ["rename", "sync folder", "commit"])
 async def test_the_next_purge_sweeps_orphans(tmp_path: Path, step: str) -> None:
     """A file that a crash left behind is swept when it is a day old, not before: its entry may be about to be committed."""
