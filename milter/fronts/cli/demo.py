@@ -6,7 +6,11 @@ What is printed is read from what the receiving server got and from the quaranti
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,7 @@ from milter.fronts.cli.demo_stage import Stage, StageError, stage
 from milter.mime import encoded_words
 from milter.mime.fields import scan
 from milter.model.limits import Limits
+from milter.model.verdict import Action
 
 WIDTH = 100
 
@@ -50,14 +55,25 @@ async def _play() -> None:
                 counts[outcome.action] = counts.get(outcome.action, 0) + 1
                 _show(number, case, outcome)
             held = counts.get("quarantine", 0)
-            click.echo(", ".join(f"{count} {action}" for action, count in sorted(counts.items())) + ".")
+            click.echo(", ".join(f"{count} {action}" for action, count in sorted(counts.items(), key=lambda item: Action(item[0]).rank)) + ".")
             if held:
                 click.echo(f"The {held} held mails were safe on disk before the sender read 250; a person may look at them and release them.")
     click.echo("Everything is stopped and removed again. Where to look next:")
-    click.echo("  insurer-milter scan FILE.eml           judge a mail of your own")
-    click.echo("  insurer-milter check-domain DOMAIN     how a domain relates to the insurers of the registry")
-    click.echo("  insurer-milter rules list              what is looked for, and how much it weighs")
-    click.echo("  README.md                              put it in front of your mail, beginning with policy observe")
+    command = _command()
+    width = len(command) + 25
+    for what, why in (
+        (f"{command} scan FILE.eml", "judge a mail of your own"),
+        (f"{command} check-domain DOMAIN", "how a domain relates to the insurers of the registry"),
+        (f"{command} rules list", "what is looked for, and how much it weighs"),
+        ("README.md", "put it in front of your mail, beginning with policy observe"),
+    ):
+        click.echo(f"  {what:<{width}}{why}")
+
+
+def _command() -> str:
+    """How this program can be called from here: its name, or the path that it was called by."""
+    name = "insurer-milter"
+    return name if shutil.which(name) or Path(sys.argv[0]).name != name else os.path.relpath(sys.argv[0])
 
 
 async def _send(scene: Stage, case: demo_mails.Case) -> Outcome:
@@ -91,5 +107,11 @@ def _show(number: int, case: demo_mails.Case, outcome: Outcome) -> None:
     else:
         click.echo(f"      Subject: {output.clean(case.subject)}   → held, not delivered")
     for sentence in outcome.why:
-        click.echo(click.wrap_text(f"– {output.clean(sentence, most=400)}", WIDTH, "      ", "        "))
+        for line in _wrap(f"– {output.clean(sentence, most=400)}"):
+            click.echo(line)
     click.echo("")
+
+
+def _wrap(sentence: str) -> list[str]:
+    """Lines of one sentence; neither domain names nor French words with a hyphen are cut."""
+    return textwrap.wrap(sentence, WIDTH, initial_indent="      ", subsequent_indent="        ", break_on_hyphens=False, break_long_words=False)

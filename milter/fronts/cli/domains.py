@@ -51,7 +51,8 @@ def _answer(name: str, registry: DomainMatcher, *, as_json: bool) -> bool:
         if as_json:
             output.json_line({"domain": name, "error": "not a domain name"})
         else:
-            click.echo(f"{output.clean(name)}: not a domain name", err=True)
+            hint = "; write it without http:// and without what stands before @" if "/" in name or "@" in name else ""
+            click.echo(f"{output.clean(name) or '(empty)'}: not a domain name{hint}", err=True)
         sys.stdout.flush()
         return False
     found = registry.match(domain)

@@ -98,6 +98,8 @@ def block(line: Line) -> str:
     if fields["subject"]:
         lines.append(f"  Subject: {output.clean(fields['subject'])}")
     lines += [f"  incomplete: {output.clean(text)}" for text in fields["incomplete"]]
+    if fields["auth"]["dmarc_reason"] == "no_author_domain":
+        lines.append("  no sender’s address was found in it: is it a mail?")
     return "\n".join(lines) + "\n"
 
 
@@ -115,6 +117,7 @@ def _auth_text(auth: dict[str, Any]) -> str:
 def short(line: Line) -> str:
     """One line: id, action, verdict, insurer, score, separated by tabs."""
     fields = line.fields
+    name = "-" if fields["id"] is None else output.clean(str(fields["id"]))
     if line.error:
-        return "\t".join((output.clean(str(fields["id"])), "error", output.clean(line.error)))
-    return "\t".join((output.clean(str(fields["id"])), fields["action"], fields["verdict"], fields["insurer"] or "-", f"{fields['score']:g}"))
+        return "\t".join((name, "error", output.clean(line.error)))
+    return "\t".join((name, fields["action"], fields["verdict"], fields["insurer"] or "-", f"{fields['score']:g}"))

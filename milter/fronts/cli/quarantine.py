@@ -137,7 +137,7 @@ def show(name: str, config: str | None, *, raw: bool, as_json: bool) -> None:
             click.echo(f"{key:<14}{output.clean(', '.join(value) if isinstance(value, list) else str(value), most=1_000)}")
 
 
-@quarantine.command()
+@quarantine.command(short_help="Deliver mails after all.")
 @click.argument("names", metavar="ID…", nargs=-1, required=True)
 @click.option("--again", is_flag=True, help="Also when it may have been delivered already: a second copy may arrive.")
 @config_option

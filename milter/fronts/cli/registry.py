@@ -62,7 +62,7 @@ def _whole(organisation: Organisation) -> dict[str, Any]:  # Any: JSON values
     }
 
 
-@registry.command()
+@registry.command(short_help="Find insurers by name or domain.")
 @click.argument("text")
 @market_option
 @config_option
@@ -95,7 +95,7 @@ def _searched(organisation: Organisation) -> str:
     return "\n".join((organisation.id, *names, *(entry.domain.name for entry in organisation.domains)))
 
 
-@registry.command()
+@registry.command(short_help="Check registry files.")
 @click.argument("paths", nargs=-1, metavar="[FILE]…")
 @config_option
 def lint(paths: tuple[str, ...], config: str | None) -> None:
@@ -106,4 +106,5 @@ def lint(paths: tuple[str, ...], config: str | None) -> None:
     app.use_suffix_list(settings)
     named = [Path(path) for path in paths] or app.registry_paths(settings)
     checked = registry_file.load([(str(path), files.read(path)) for path in named])
-    click.echo(f"{len(tuple(checked.organisations))} insurers in {len(named)} file{'s' if len(named) > 1 else ''}, in order")
+    count = len(tuple(checked.organisations))
+    click.echo(f"{count} insurer{'' if count == 1 else 's'} in {len(named)} file{'' if len(named) == 1 else 's'}, in order")

@@ -75,16 +75,16 @@ def _of_paths(paths: tuple[str, ...], config: str | None) -> tuple[RuleSet, froz
     return rule_file.load([*others.items(), *asked.items()]), frozenset(asked or others)
 
 
-@rules.command()
+@rules.command(short_help="Check rule files.")
 @click.argument("paths", nargs=-1, metavar="[FILE|FOLDER]…")
 @config_option
 def lint(paths: tuple[str, ...], config: str | None) -> None:
     """Check rule files, together with those that are loaded; all problems come at once."""
     _, asked = _of_paths(paths, config)
-    click.echo(f"{len(asked)} rule files in order")
+    click.echo(f"{len(asked)} rule file{'' if len(asked) == 1 else 's'} in order")
 
 
-@rules.command()
+@rules.command(short_help="Run the examples in rule files.")
 @click.argument("paths", nargs=-1, metavar="[FILE|FOLDER]…")
 @config_option
 @json_option
@@ -107,7 +107,7 @@ def test(paths: tuple[str, ...], config: str | None, *, as_json: bool) -> int:
     return 2 if failed else 0
 
 
-@rules.command("explain")
+@rules.command("explain", short_help="Say what a rule does, and when it is wrong.")
 @click.argument("name", metavar="ID")
 @config_option
 @json_option
