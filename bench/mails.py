@@ -27,7 +27,7 @@ MAILS = 2_000
 DOMAINS = 500
 SEED = 20_260_115
 SENT = 1_768_435_200  # the Date of the first mail, seconds since 1970
-_VERSION = 5
+_VERSION = 8
 _KEYS = 24
 _CACHE = Path(__file__).resolve().parents[1] / ".cache" / "bench"
 _SIGNED = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type", "reply-to", "list-unsubscribe")
@@ -110,7 +110,7 @@ class _Sender:
     def mail(self, number: int, chance: random.Random) -> BenchMail:
         person = f"{chance.choice(FIRST_NAMES)} {chance.choice(LAST_NAMES)}"
         rcpt = f"{person.lower().replace(' ', '.').encode('ascii', 'ignore').decode()}{number}@recipient.example"
-        size = int(min(180_000, max(2_500, chance.lognormvariate(9.33, 0.75))))
+        size = int(min(180_000, max(2_500, chance.lognormvariate(9.22, 0.75))))
         fields, body = self._content(size, chance)
         name = f"{self.trade.title()} {chance.choice(('Services', 'France', 'Info', 'Contact'))}"
         head = [
@@ -131,12 +131,14 @@ class _Sender:
 
     def _content(self, size: int, chance: random.Random) -> tuple[list[tuple[str, str]], bytes]:
         attached = chance.random() < 0.1
-        plain_size = size if self.kind == "plain" else size // 6
         parts: list[tuple[list[tuple[str, str]], bytes]] = []
-        if self.kind != "html":
-            parts.append(self._text("plain", _plain(plain_size, self.domain, chance)))
-        if self.kind != "plain":
-            parts.append(self._text("html", _html(int(size * (0.6 if attached else 0.85)), self.domain, chance)))
+        if self.kind == "plain":
+            parts.append(self._text("plain", _plain(size, self.domain, chance)))
+        else:
+            page, said = _html(int(size * (0.6 if attached else 0.85)), self.domain, chance)
+            if self.kind != "html":  # RFC 2046 §5.1.4: the alternatives say the same
+                parts.append(self._text("plain", said))
+            parts.append(self._text("html", page))
         fields, body = parts[0] if len(parts) == 1 else _multipart("alternative", parts, chance)
         if attached:
             document = base64.encodebytes(b"%PDF-1.4\n" + chance.randbytes(max(400, size // 3))).replace(b"\n", b"\r\n")
@@ -178,27 +180,30 @@ def _plain(size: int, domain: str, chance: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _html(size: int, domain: str, chance: random.Random) -> str:
+def _html(size: int, domain: str, chance: random.Random) -> tuple[str, str]:
+    """A page, and what it says as plain text."""
     style = "font-family:Arial,Helvetica,sans-serif;font-size:14px;line-height:20px;color:#333333"
     rows: list[str] = []
+    lines: list[str] = []
     length = 0
     while length < size:
         text = " ".join(chance.choice(SENTENCES) for _ in range(chance.randint(1, 4)))
-        link = (
-            f'<a href="https://click.{domain}/c/{chance.getrandbits(80):020x}?u={chance.randint(1, 9999)}" style="color:#0a58ca">En savoir plus</a>'
-        )
+        address = f"https://click.{domain}/c/{chance.getrandbits(80):020x}?u={chance.randint(1, 9999)}"
+        link = f'<a href="{address}" style="color:#0a58ca">En savoir plus</a>' if chance.random() < 0.4 else ""
+        lines += [*textwrap.wrap(text, 76), *([f"En savoir plus : {address}"] if link else []), ""]
         picture = f'<img src="https://img.{domain}/{chance.getrandbits(48):012x}.png" width="600" height="120" alt="" style="display:block">'
         row = f'<tr><td style="padding:12px 24px;{style}"><p style="margin:0 0 12px">{text}</p>'
-        row += (link if chance.random() < 0.4 else "") + (picture if chance.random() < 0.2 else "") + "</td></tr>"
+        row += link + (picture if chance.random() < 0.2 else "") + "</td></tr>"
         rows.append(row)
         length += len(row)
     head = f'<!DOCTYPE html>\n<html lang="fr"><head><meta charset="utf-8"><title>{domain}</title><style>a{{text-decoration:none}}</style></head>'
     foot = f'<p><a href="https://www.{domain}/desabonnement">Se désabonner</a> · <a href="mailto:contact@{domain}">Nous écrire</a></p>'
-    return (
+    page = (
         f'{head}\n<body style="margin:0"><table width="600" cellpadding="0" cellspacing="0">\n'
         + "\n".join(rows)
         + f"\n</table>{foot}</body></html>\n"
     )
+    return page, "\n".join(lines) + "\n"
 
 
 def _word(text: str) -> str:

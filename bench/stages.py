@@ -57,7 +57,7 @@ def judge(mail: Mail, parts: app.Parts, resolver: Counting, clock: Clock, loop: 
     read = clock.run("mime", lambda: message.parse(mail.raw, limits))
     facts = clock.run("auth", lambda: loop.run_until_complete(auth.collect(mail, read, resolver, limits, seconds=20, now=mails.SENT)))
     claims = clock.run("identity", lambda: identity.collect(read, mail.envelope, parts.registry, limits))
-    wants = clock.run("content", lambda: content.collect(read, parts.registry, limits))
+    wants = clock.run("content", lambda: content.collect(read, parts.registry, limits, claimed=bool(claims)))
     evidence = Evidence(facts, claims, wants, read.author.kind, read.author.domain, "", read.is_list, read.is_auto, read.defects, read.incomplete)
     verdict = clock.run("engine", lambda: evaluate.evaluate(evidence, parts.ruleset, parts.registry, parts.policy))
     decision = decide.decide(verdict, evidence, parts.policy, mail.envelope.rcpt_to)

@@ -71,10 +71,11 @@ async def _judge(mail: Mail, kit: Kit) -> Decision:
 
 def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registry, limits: Limits) -> Evidence:
     """All that is known of one mail, the halves side by side. Also the way on which `proving` runs the examples of rules."""
+    claims = identity_collect.collect(read, envelope, registry, limits)
     return Evidence(
         auth=auth,
-        claims=identity_collect.collect(read, envelope, registry, limits),
-        content=content_collect.collect(read, registry, limits),
+        claims=claims,
+        content=content_collect.collect(read, registry, limits, claimed=bool(claims)),
         author_kind=read.author.kind,
         author_domain=read.author.domain,
         author_display=read.author.address.name if read.author.address else "",

@@ -14,7 +14,7 @@ _NIR = re.compile(
     rf"([0-9]{{2}}|2[ABab]){_GAP}([0-9]{{3}}){_GAP}([0-9]{{3}}){_GAP}([0-9]{{2}})(?![0-9])"
 )
 # Both begin with a digit, which makes the search over a long text quick; what stands before it is looked at afterwards.
-_IBAN_START = re.compile(r"([0-9]{2})(?<=[A-Za-z]{2}[0-9]{2})(?<![0-9A-Za-z][A-Za-z]{2}[0-9]{2})(?=[ \u00a0-]?[0-9A-Za-z])")
+_IBAN_START = re.compile(r"([0-9][0-9])(?<=[A-Za-z]{2}[0-9]{2})(?<![0-9A-Za-z][A-Za-z]{2}[0-9]{2})(?=[ \u00a0-]?[0-9A-Za-z])")
 _CORSICA = {"2A": "19", "2B": "18"}  # what stands for them in the key
 # ISO 13616 registry: country → length of its IBAN.
 _IBAN_LENGTHS = {

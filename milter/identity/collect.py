@@ -75,13 +75,15 @@ def _envelope(envelope: Envelope, registry: Registry) -> Iterator[Claim]:
 def _words(message: Message, registry: Registry, limits: Limits) -> Iterator[Claim]:
     """Letterhead, closing lines and signature may present; whatever else the text names, it mentions."""
     own = message.words.own[: limits.text_chars]
-    lines = [line for line in own.splitlines() if line.strip()]
-    for line in lines[:_HEAD_LINES]:
-        yield from claims.from_line(line, Place.BODY, registry)
-    for line in lines[_HEAD_LINES:][-_TAIL_LINES:]:
-        yield from claims.from_line(line, Place.SIGNATURE, registry)
+    named = registry.find_names(own, limit=limits.claims)
+    if named:  # a text without a name has no line with one
+        lines = [line for line in own.splitlines() if line.strip()]
+        for line in lines[:_HEAD_LINES]:
+            yield from claims.from_line(line, Place.BODY, registry)
+        for line in lines[_HEAD_LINES:][-_TAIL_LINES:]:
+            yield from claims.from_line(line, Place.SIGNATURE, registry)
     for line in message.words.signature[: limits.text_chars].splitlines()[:_TAIL_LINES]:
         yield from claims.from_line(line, Place.SIGNATURE, registry)
-    for match in registry.find_names(own, limit=limits.claims):
+    for match in named:
         if match.certain and match.strength is AliasStrength.DISTINCTIVE:
             yield Claim(match.insurer, Place.BODY, Strength.WEAK, match.name, technique="name")

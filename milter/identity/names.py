@@ -66,13 +66,14 @@ class Reading:
 
 # Letters that stand alone in a row (`M G E N`, `A.X.A`); an apostrophe parts words that belong to different words.
 _ROW = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-]){2,}[^\W_](?![^\W_])")
-_MAYBE_ROW = re.compile(r"[ .\-][^\W_][ .\-][^\W_][ .\-][^\W_]")  # begins with few characters, so that a long text is soon searched
+_SHAPE = bytes(97 if bytes([octet]).isalnum() else octet for octet in range(256))
 
 
 def plain_words(text: str) -> str:
     """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined."""
-    if not _MAYBE_ROW.search(f" {text}"):
-        return plain(text)
+    words = plain(text)
+    if words.isascii() and b" a a a " not in words.encode("ascii").translate(_SHAPE):
+        return words
     return plain(_ROW.sub(lambda row: "".join(filter(str.isalnum, row[0])), fold(text)))
 
 

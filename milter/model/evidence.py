@@ -195,7 +195,10 @@ class LinkFact:
 
 @dataclass(frozen=True, slots=True)
 class ContentFacts:
-    """What the mail wants. Texts are the author's own words, unfolded; `personal_data` holds kinds only (`nir`, `iban`)."""
+    """What the mail wants. Texts are the author's own words, unfolded; `personal_data` holds kinds only (`nir`, `iban`).
+
+    Nothing is looked for in a mail without a claim: do not conclude from an empty `personal_data` there that it holds none.
+    """
 
     subject: str = ""
     text: str = ""

@@ -35,7 +35,7 @@ class Matcher:
 def facts(body: str, *, author: str = "jean@courtier.example", limits: Limits = LIMITS) -> ContentFacts:
     """What an HTML mail of this author wants."""
     raw = f"From: <{author}>\r\nSubject: Dossier\r\nContent-Type: text/html; charset=utf-8\r\n\r\n{body}".encode()
-    return collect(parse(raw, limits), Matcher(), limits)
+    return collect(parse(raw, limits), Matcher(), limits, claimed=True)
 
 
 def one(body: str, *, author: str = "jean@courtier.example") -> LinkFact:
@@ -110,7 +110,7 @@ def test_collects_the_rest() -> None:
         "--b\r\nContent-Type: application/pdf; name=RECU.PDF\r\n\r\n%PDF\r\n"
         "--b\r\nContent-Type: application/pdf; name=recu.pdf\r\n\r\n%PDF\r\n--b--\r\n"
     )
-    found = collect(parse(raw.encode(), LIMITS), Matcher(), LIMITS)
+    found = collect(parse(raw.encode(), LIMITS), Matcher(), LIMITS, claimed=True)
     assert (found.subject, found.text) == ("Reçu", "Bonjour\nCordialement\nJean")
     assert found.personal_data == {"nir"}
     assert found.attachments == ("recu.pdf",)
@@ -121,3 +121,10 @@ def test_collects_the_rest() -> None:
 def test_links_are_bounded() -> None:
     """At most `limits.links` facts."""
     assert len(facts("<a href=https://x.test>x</a>" * 9, limits=Limits(links=3)).links) == 3
+
+
+def test_personal_data_is_looked_for_beside_a_claim_only() -> None:
+    """A mail that claims nothing is not searched for numbers; a link to a lookalike is a claim."""
+    text = "From: a@writer.test\r\nSubject: s\r\n\r\n2 69 05 49 588 157 80\r\n"
+    assert collect(parse(text.encode(), LIMITS), Matcher(), LIMITS, claimed=False).personal_data == frozenset()
+    assert collect(parse(text.encode(), LIMITS), Matcher(), LIMITS, claimed=True).personal_data == {"nir"}
