@@ -187,6 +187,8 @@ class NextHop:
             raise _Stale
         if answer.is_positive:
             return Transaction(wire, answer, self.deadlines, mail.promised, self._give_back)
+        if len(commands) > 1:
+            wire.write_unheeded(b"RSET\r\n")  # else XFORWARD would stay in force for the next mail, which may be another client's
         self._give_back(wire)
         return answer
 

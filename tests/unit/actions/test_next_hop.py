@@ -104,6 +104,20 @@ async def test_refused_xforward_is_no_reason_to_lose_a_mail() -> None:
         next_hop.close()
 
 
+async def test_xforward_of_a_refused_mail_is_taken_back() -> None:
+    """On a connection that is used again, the next mail is not taken for one of the client whose MAIL was refused."""
+    fake = FakeNextHop(offers=("PIPELINING", "XFORWARD ADDR"), script={"MAIL": ["550 5.7.1 No", "250 2.1.0 Ok"]})
+    async with fake.running():
+        next_hop = hop(fake)
+        assert isinstance(await next_hop.begin(b"a@a.example", xforward={"ADDR": "192.0.2.9"}), Reply)
+        begun = await next_hop.begin(b"b@b.example")
+        assert isinstance(begun, Transaction)
+        begun.drop()
+        next_hop.close()
+    assert fake.connections == 1
+    assert fake.commands[:4] == ["XFORWARD ADDR=192.0.2.9", "MAIL FROM:<a@a.example>", "RSET", "MAIL FROM:<b@b.example>"]
+
+
 async def test_rset_that_is_refused_ends_the_connection() -> None:
     """A connection on which a transaction cannot be dropped is not used again."""
     fake = FakeNextHop(script={"RSET": "500 5.5.1 What"})
