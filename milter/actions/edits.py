@@ -57,6 +57,14 @@ def all_fields(raw: bytes) -> tuple[Field, ...]:
     return tuple(header.fields) if raw.startswith((b"\r\n", b"\n")) else (*header.fields, *header.beyond)
 
 
+def can_read_all(raw: bytes) -> bool:
+    """Whether `all_fields` reaches the end of the header section: if not, a forged field could stand where nobody looks. Soon answered."""
+    end = raw.find(b"\n\r\n")
+    bare = raw.find(b"\n\n", 0, None if end < 0 else end)
+    end = min((place for place in (end, bare) if place >= 0), default=len(raw))
+    return end < _WIDE.header_octets and (end < _WIDE.fields or raw.count(b"\n", 0, end) < _WIDE.fields)
+
+
 def pieces(raw: bytes, field: Field) -> tuple[bytes, bytes, bytes]:
     """A field as (name and colon, value, line end); the three joined are its octets. The line end is empty where the mail ends without one."""
     octets = raw[field.start : field.end]

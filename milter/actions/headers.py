@@ -30,6 +30,7 @@ RESULTS = "Authentication-Results"
 GUARD = b"X-Insurer-Milter-Note: the mail began with a continuation line\r\n"
 MAX_REASONS = 50
 MAX_SENTENCE = 1_000  # characters of one sentence
+MAX_SUBJECTS = 20  # RFC 5322 §3.6 allows one; those behind get the tag, but are not searched for copies of it
 
 _OURS = "x-insurer-milter"
 _RESULTS_KEY = "authentication-results"
@@ -133,14 +134,13 @@ def _subject(message: Message, fields: tuple[Field, ...], decision: Decision, la
     may_clean = tagging or (decision.action is Action.PASS and not _subject_is_signed(decision))
     shown: list[str] = []
     edits: list[Edit] = []
-    for index, found in enumerate(fields):
-        if found.key != "subject":
-            continue
-        before, value, line_end = edits_of.pieces(message.raw, found)
-        new = tag.remove(value, known) if may_clean else None
+    for count, index in enumerate(index for index, found in enumerate(fields) if found.key == "subject"):
+        before, value, line_end = edits_of.pieces(message.raw, fields[index])
+        is_exact = count < MAX_SUBJECTS
+        new = tag.remove(value, known) if may_clean and is_exact else None
         new = value if new is None else new
         if tagging:
-            new = tag.put(new, label, used=len(before), line_end=line_end or b"\r\n")
+            new = tag.put(new, label, used=len(before), line_end=line_end or b"\r\n", is_exact=is_exact)
         if new != value:
             edits.append(Replace(index, b"".join((before, new, line_end))))
         if not shown:

@@ -34,16 +34,19 @@ def text(template: str, insurer_name: str) -> str:
     return filled.replace(" ]", "]").replace(" )", ")")[: 2 * _TAG_CHARS].strip()
 
 
-def put(value: bytes, tag: str, *, used: int = len("Subject:"), line_end: bytes = b"\r\n") -> bytes:
+def put(value: bytes, tag: str, *, used: int = len("Subject:"), line_end: bytes = b"\r\n", is_exact: bool = True) -> bytes:
     """The value with `tag` in front of it. `value` is all after the colon, `used` the octets of the line before it.
 
     A tag that a header cannot show is encoded. Where an encoded word follows, the blank between tag and old text goes inside the encoded tag,
-    because readers drop the one outside (RFC 2047 §6.2). An empty tag changes nothing.
+    because readers drop the one outside (RFC 2047 §6.2). An empty tag changes nothing. Without `is_exact` the value is not looked at, which is
+    quick, and that blank may be missing or stand twice.
     """
     if not tag:
         return value
     if not encode.needs_encoding(tag):
         return _join(tag.encode("ascii"), value, used, line_end)
+    if not is_exact:
+        return _join(_encoded(tag, used, line_end), value, used, line_end)
     wanted = f"{tag} {shown(value)}".strip()
     candidates = [_join(_encoded(shape, used, line_end), value, used, line_end) for shape in (tag, tag + " ")]
     if _starts_encoded(value):
@@ -61,6 +64,7 @@ def _join(tag: bytes, value: bytes, used: int, line_end: bytes) -> bytes:
     return b"".join((tag, line_end, b" ", value) if is_long else (tag, b" ", value))
 
 
+@lru_cache(maxsize=64)
 def _encoded(tag: str, used: int, line_end: bytes) -> bytes:
     words = encode.encoded_words(tag, encode.LINE - used - 2)
     return (line_end + b" ").join(word.encode("ascii") for word in words)

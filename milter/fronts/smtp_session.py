@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Protocol
 
+from milter.actions import edits
 from milter.actions.next_hop import NextHop
 from milter.actions.smtp_client import Capabilities
 from milter.actions.transaction import Transaction, trouble
@@ -240,7 +241,8 @@ class SmtpSession(SmtpConnection):
             return reply(552, "5.3.4", "Mail bigger than allowed", cause="bigger than allowed")
         stray = line_ends.find_stray(content, only_nul=options.line_ends == "normalise")
         if stray is None:
-            return None
+            is_readable = edits.can_read_all(content)
+            return None if is_readable else reply(552, "5.3.4", "Header section bigger than allowed", cause="header section bigger than allowed")
         return reply(550, "5.5.2", f"{stray.name} in line {stray.line} of the mail; lines end in <CR><LF>", cause=f"{stray.name} in the mail")
 
     def _give_up(self, answer: Reply) -> None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from milter.model.limits import Limits
 from milter.model.message import Field
 
-# A name holds no blank and no colon; everything else is tolerated in it, for the mail programs that tolerate it.
+# A name holds no blank and no colon; everything else is tolerated in it, for the mail programs that tolerate it. A bare CR before the colon is
+# a blank to who delivers the mail (`smtp.line_ends: normalise`, Postfix).
 # Each repeat stops at an octet that the next piece needs, so matching is linear.
-_FIELD = re.compile(rb"([^ \t\r\n:]+)[ \t]*:(.*(?:\n[ \t].*)*)(?:\n|\Z)")
+_FIELD = re.compile(rb"([^ \t\r\n:]+)[ \t\r]*:(.*(?:\n[ \t].*)*)(?:\n|\Z)")
 _LINES = re.compile(rb".*(?:\n[ \t].*)*(?:\n|\Z)")
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _ODD_NAME = re.compile(rb"[^!-~]")

@@ -83,3 +83,22 @@ def test_a_release_keeps_subjects() -> None:
     """What a release delivers has the inserts and removals, not the replacements."""
     changes = (Insert(b"X: 1\r\n"), Replace(0, b"A: 2\r\n"), Remove(1))
     assert edits.without_replacements(changes) == (changes[0], changes[2])
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"", True),
+        (b"A: b\r\n" * 49_999 + b"\r\n" + b"x\r\n" * 60_000, True),
+        (b"A: b\r\n" * 50_001 + b"\r\n", False),
+        (b"A: b\n" * 49_999 + b"\n" + b"x\n" * 60_000, True),
+        (b"A: b\n" * 50_001 + b"\n\r\n", False),
+        (b"A: " + b"x" * 9_000_000 + b"\r\n\r\n", False),
+        (b"A: b\r\n" * 50_001, False),
+    ],
+)
+def test_a_header_that_is_never_read_whole_is_known(raw: bytes, *, expected: bool) -> None:
+    """Where fields could stand beyond all limits, the answer is no; what it lets through is read to the last field."""
+    assert edits.can_read_all(raw) is expected
+    if expected:
+        assert not scan(raw, edits._WIDE).incomplete

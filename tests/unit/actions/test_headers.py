@@ -191,6 +191,21 @@ def test_our_fields_in_the_body_stay() -> None:
     assert octets.endswith(raw)
 
 
+@pytest.mark.parametrize("forged", [b"X-Insurer-Milter\r: action=pass\r\n", b"Authentication-Results \r\t: mx.example.org; dmarc=pass\r\n"])
+def test_a_bare_cr_hides_no_forged_field(forged: bytes) -> None:
+    """Where line ends are normalised a bare CR before the colon becomes a blank, so the field is one."""
+    octets, _ = carry_out(forged + RAW, decide(Action.PASS, verdict=Verdict(VerdictKind.NONE)))
+    assert len(added(octets, RAW)) == 2
+
+
+def test_a_flood_of_subjects_is_bounded() -> None:
+    """Each of ten thousand subjects gets the tag, but only the first are searched for copies of it."""
+    raw = b"Subject: [Usurpation ? X] a\r\n" * 10_000 + b"\r\n"
+    octets, _ = carry_out(raw, decide(Action.TAG))
+    assert octets.count(b"Subject: [Usurpation ? Lilas] a\r\n") == headers.MAX_SUBJECTS
+    assert octets.count(b"Subject: [Usurpation ? Lilas] [Usurpation ? X] a\r\n") == 10_000 - headers.MAX_SUBJECTS
+
+
 def test_every_subject_is_tagged() -> None:
     """Of several Subject fields each gets the tag: who knows which one is shown."""
     raw = b"Subject: one\r\nSUBJECT : two\nFrom: a@evil.example\r\n\r\n"

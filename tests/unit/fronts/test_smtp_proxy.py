@@ -165,3 +165,12 @@ async def test_client_that_does_not_read() -> None:
             await asyncio.sleep(0.02)
         assert not built.proxy.sessions
         assert 0 < most < 4_000_000
+
+
+async def test_an_endless_header_section_is_refused() -> None:
+    """A header section beyond the limit up to which forged fields are found is refused, unjudged; the journal says so."""
+    async with stand() as built:
+        assert await built.send(b"A: b\r\n" * 50_001 + b"X-Insurer-Milter: action=pass\r\n\r\nx") == "552 5.3.4 Header section bigger than allowed"
+        assert built.records[-1].cause == "header section bigger than allowed"
+        assert not built.judged
+    assert not built.next_hop.mails
