@@ -116,6 +116,13 @@ _SPECS = (
         ("none", "quarantine", "reject"),
     ),
     FieldSpec(
+        "auth.somebody_authenticated",
+        FieldType.FLAG,
+        "Some domain is authenticated, by a signature or by SPF, whoever it belongs to.",
+        lambda facts: bool(facts.evidence.auth.proven),
+        ("true", "false"),
+    ),
+    FieldSpec(
         "proof.speaks_for_claimed_insurer",
         FieldType.FLAG,
         "The authenticated author is the claimed insurer, or one whom the registry lets speak for it.",

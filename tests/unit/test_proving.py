@@ -102,7 +102,10 @@ STRANGER = "Mutuelle Lavande <a@courrier-rapide.test>"
         (STRANGER, LURE, (), "", (), "impersonation"),
         (STRANGER, LURE, OWN, "", (), "impersonation"),
         (STRANGER, LURE, (), "", ("courrier-rapide.test",), "impersonation"),
-        ("Mutuelle Lavande <a@boreal-assurances.example>", LURE, ("boreal-assurances.example",), "reject", (), "impersonation"),
+        (ITSELF, CALM, ("courrier-rapide.test",), "none", (), "mention"),
+        (ITSELF, LURE, ("courrier-rapide.test",), "none", (), "impersonation"),
+        ("Mutuelle Lavande <a@boreal-assurances.example>", LURE, (), "", (), "impersonation"),
+        ("Mutuelle Lavande <a@prevoyance-lavande.example>", CALM, ("prevoyance-lavande.example",), "", (), "mention"),
         ("Service <a@mutuelle-lavende.example>", CALM, ("mutuelle-lavende.example",), "reject", (), "impersonation"),
         ("Mutuelle Lavande <a@lavande-et-moi.example>", LURE, ("lavande-et-moi.example",), "", (), "mention"),
         ("Mutuelle Lavande <a@prevoyance-lavande.example>", LURE, ("prevoyance-lavande.example",), "", (), "impersonation"),
@@ -126,6 +129,13 @@ def test_whole_mails(
     verdict = evaluate(proving.evidence_of(mail, registry), shipped, registry, quarantine)
     assert verdict.kind == kind, [finding.rule for finding in verdict.findings]
     assert verdict.insurer == (None if kind == "none" else "mutuelle-lavande")
+
+
+def test_one_insurer_names_another(shipped: RuleSet, registry: Registry, quarantine: Policy) -> None:
+    """An authenticated insurer may name another in its own name: sister companies do."""
+    mail = ExampleMail("From: Mutuelle Lavande <a@boreal-assurances.example>", LURE, "", ("boreal-assurances.example",), "reject", ())
+    verdict = evaluate(proving.evidence_of(mail, registry), shipped, registry, quarantine)
+    assert (verdict.kind, verdict.insurer) == ("genuine", "boreal-assurances")
 
 
 def test_octets_of_an_example() -> None:
