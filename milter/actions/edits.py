@@ -58,11 +58,12 @@ def all_fields(raw: bytes) -> tuple[Field, ...]:
 
 
 def can_read_all(raw: bytes) -> bool:
-    """Whether `all_fields` reaches the end of the header section: if not, a forged field could stand where nobody looks. Soon answered."""
+    """Whether the limits here reach the end of the header section; if not, a forged field could stand where nobody looks. Soon answered."""
     end = raw.find(b"\n\r\n")
     bare = raw.find(b"\n\n", 0, None if end < 0 else end)
     end = min((place for place in (end, bare) if place >= 0), default=len(raw))
-    return end < _WIDE.header_octets and (end < _WIDE.fields or raw.count(b"\n", 0, end) < _WIDE.fields)
+    is_small = end < _WIDE.header_octets and (end < _WIDE.fields or raw.count(b"\n", 0, end) < _WIDE.fields)
+    return is_small or not mime_fields.scan(raw, _WIDE).incomplete
 
 
 def pieces(raw: bytes, field: Field) -> tuple[bytes, bytes, bytes]:

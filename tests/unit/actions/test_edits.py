@@ -95,6 +95,8 @@ def test_a_release_keeps_subjects() -> None:
         (b"A: b\n" * 50_001 + b"\n\r\n", False),
         (b"A: " + b"x" * 9_000_000 + b"\r\n\r\n", False),
         (b"A: b\r\n" * 50_001, False),
+        (b"x\r\n" * 50_001, True),
+        (b"A: b\r\n" + b"x" * 9_000_000, True),
     ],
 )
 def test_a_header_that_is_never_read_whole_is_known(raw: bytes, *, expected: bool) -> None:
