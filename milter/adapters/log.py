@@ -9,14 +9,30 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 Logger = structlog.typing.FilteringBoundLogger
+
+
+class _Lossy:
+    """A stream for which a line that cannot be written (full disk, closed pipe) is lost, and nothing else: mail goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def open_log(stream: TextIO | None = None) -> Logger:
@@ -32,7 +48,10 @@ def open_log(stream: TextIO | None = None) -> Logger:
         render,
     ]
     logger: Logger = structlog.wrap_logger(
-        structlog.WriteLogger(stream), processors=processors, wrapper_class=structlog.make_filtering_bound_logger(20), cache_logger_on_first_use=True
+        structlog.WriteLogger(cast(TextIO, _Lossy(stream))),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+        cache_logger_on_first_use=True,
     )
     return logger
 

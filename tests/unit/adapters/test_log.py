@@ -20,6 +20,32 @@ def test_a_line_is_one_json_object_when_nobody_watches() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
+class Broken(io.StringIO):
+    """A stream on a full disk, behind a pipe that nobody reads, or closed."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+        self.tried = 0
+
+    def write(self, text: str) -> int:
+        """Fail."""
+        self.tried += 1
+        raise self.error
+
+    def flush(self) -> None:
+        """Fail."""
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(error: Exception) -> None:
+    """A log that cannot be written breaks neither a mail nor the stopping of the service."""
+    stream = Broken(error)
+    log.open_log(stream).info("mail", action="tag")
+    assert stream.tried == 1
+
+
 def test_empty_facts_are_left_out_and_numbers_rounded() -> None:
     """A line shows what there is; zero is a fact."""
     assert log.facts({"a": "", "b": None, "c": (), "d": 0, "e": 1.23456, "f": "x"}) == {"d": 0, "e": 1.23, "f": "x"}
