@@ -169,7 +169,7 @@ _SPECS = (
     FieldSpec(
         "content.personal_data",
         FieldType.SET,
-        "Kinds of personal data that the mail itself holds.",
+        "Kinds of personal data that the mail itself holds; looked for only where something in the mail claims to be an insurer.",
         lambda facts: facts.evidence.content.personal_data,
         ("nir", "iban"),
     ),
