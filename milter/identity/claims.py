@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from milter.identity.brands import letters
 from milter.identity.names import NameMatch, Reading
 from milter.identity.organisation import AliasStrength, Role
 from milter.identity.registry import Registry
-from milter.identity.vocabulary import FILLER, HEALTH, LEGAL_FORMS, SERVICE
+from milter.identity.vocabulary import DESK, FILLER, HEALTH, INSURANCE, LEGAL_FORMS, NAMESAKES, OWN_BUSINESS, SERVICE, SIGNING
+from milter.model.address import Address
 from milter.model.domain import Domain
 from milter.model.evidence import Claim, DomainMatch, Match, Place, Strength
 from milter.text.domains import parse_domain
@@ -23,6 +25,9 @@ _PADDING = FILLER | SERVICE | HEALTH | LEGAL_FORMS | {"via", "equipe", "team", "
 _SPEAKER = re.compile(r"(?i:\bvia\b|\bde la part d[eu']\b|\bon behalf of\b|\bim auftrag von\b|\bp\.\s?o\.)")
 _ADDRESS = re.compile(r"[^\s<>()\"',;:@]{0,64}@?([\w-]{1,63}(?:\.[\w-]{1,63}){1,8})")
 _ADDRESSES = 5
+_SIGNATURE_WORDS = 12
+_LONGEST_MISSPELT = 60
+_ANY_DESK = (FILLER | SERVICE | HEALTH | DESK) - OWN_BUSINESS
 
 
 def quote(text: str) -> str:
@@ -63,10 +68,11 @@ def _technique(match: NameMatch) -> str:
 
 
 def _strength(match: NameMatch, reading: Reading) -> Strength:
-    """Strong when the name is most of what is said; a person's name beside it makes it medium; a doubtful name is weak."""
-    if not match.certain:
+    """Strong when the name is most of what is said; a person's name beside it makes it medium; a doubtful name, or a stadium's, is weak."""
+    words = reading.without_names()
+    if not match.certain or not NAMESAKES.isdisjoint(words):
         return Strength.WEAK
-    left = [word for word in reading.without_names() if word not in _PADDING]
+    left = [word for word in words if word not in _PADDING]
     said = sum(len(word) for word in left)
     size = match.end - match.start
     if said <= size or (not left and match.strength is AliasStrength.DISTINCTIVE):
@@ -107,20 +113,64 @@ def from_local_part(local: str, place: Place, registry: Registry, *, domain: Dom
             yield Claim(match.insurer, place, strength, quote(local), technique=_technique(match))
 
 
-def from_subject(subject: str, registry: Registry, *, answer: bool) -> Iterator[Claim]:
-    """A subject that opens with the name, or speaks of `votre` contract, presents itself; another one mentions."""
+def from_author_name(author: Address, subject: str, own: str, registry: Registry) -> Iterator[Claim]:
+    """Claims of the author's display name: by a name in it, by a doubtful name that the rest of the mail makes clear, by a misspelt one."""
+    found = False
+    for claim in from_name(author.name, Place.DISPLAY_NAME, registry):
+        found = found or claim.strength is not Strength.WEAK
+        yield claim
+    if author.name and not found:
+        yield from from_bare_name(author, subject, own, registry)
+        yield from from_misspelt_name(author.name, registry)
+
+
+def is_nameless(name: str, registry: Registry) -> bool:
+    """True when a display name gives no name of its own, only a desk: `Service clients`, `Remboursements`."""
+    words = registry.read_names(name[:_MOST_NAME]).words.split()
+    return bool(words) and all(word in _ANY_DESK or word.isdigit() for word in words) and not DESK.isdisjoint(words)
+
+
+def from_bare_name(author: Address, subject: str, own: str, registry: Registry) -> Iterator[Claim]:
+    """A doubtful name that is the whole display name (`CAF`, `Alan`) claims when the mail is about insurance.
+
+    Not when the address holds the name as well: then it is the sender's own.
+    """
+    reading = registry.read_names(author.name[:_MOST_NAME])
+    if len(reading.matches) != 1 or reading.matches[0].certain or len(reading.words.split()) > len(reading.matches[0].name.split()):
+        return
+    match = reading.matches[0]
+    if match.name.replace(" ", "") in letters(f"{author.local}{author.domain or ''}"):
+        return
+    topics = INSURANCE.intersection(registry.read_names(subject[:_MOST_NAME]).words.split())
+    if topics or len(INSURANCE.intersection(registry.read_names(own[:_MOST_NAME]).words.split())) >= 2:
+        yield Claim(match.insurer, Place.DISPLAY_NAME, Strength.MEDIUM, quote(author.name), technique=_technique(match))
+
+
+def from_misspelt_name(name: str, registry: Registry) -> Iterator[Claim]:
+    """`Malakof Humanis`: a display name that is an insurer's but for one slip, long enough not to be somebody else's."""
+    found = registry.resembles(name[:_LONGEST_MISSPELT])
+    if found:
+        yield Claim(found.insurer or "", Place.DISPLAY_NAME, Strength.MEDIUM, quote(name), technique=found.technique)
+
+
+def from_subject(subject: str, registry: Registry, *, answer: bool, nameless: bool = False) -> Iterator[Claim]:
+    """A subject that opens with the name, or speaks of `votre` contract, presents itself; another one mentions.
+
+    Where the author is `nameless`, the subject alone says who writes, and strongly so.
+    """
+    presenting = Strength.STRONG if nameless else Strength.MEDIUM
     reading = registry.read_names(subject[:_MOST_NAME])
     addressed = any(word in ("votre", "vos", "your", "ihre", "ihr") for word in reading.words.split())
     for match in _certain(reading):
         before = [word for word in reading.words[: match.start].split() if word not in _PADDING]
         presents = not answer and (not before or addressed)
-        yield Claim(match.insurer, Place.SUBJECT, Strength.MEDIUM if presents else Strength.WEAK, quote(subject), technique=_technique(match))
+        yield Claim(match.insurer, Place.SUBJECT, presenting if presents else Strength.WEAK, quote(subject), technique=_technique(match))
 
 
 def from_line(line: str, place: Place, registry: Registry) -> Iterator[Claim]:
-    """A line of text: medium when the name is most of it (a letterhead, a signature), else a mention."""
+    """A line of text: medium when the name and words of a desk are all of it (a letterhead, a signature), else a mention."""
     line = line[:_MOST_NAME]
     reading = registry.read_names(line)
+    is_short = len(reading.words.split()) <= _SIGNATURE_WORDS and all(word in _PADDING or word in SIGNING for word in reading.without_names())
     for match in _certain(reading):
-        presents = _strength(match, reading) is Strength.STRONG
-        yield Claim(match.insurer, place, Strength.MEDIUM if presents else Strength.WEAK, quote(line), technique=_technique(match))
+        yield Claim(match.insurer, place, Strength.MEDIUM if is_short else Strength.WEAK, quote(line), technique=_technique(match))

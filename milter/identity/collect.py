@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from milter.identity import claims
 from milter.identity.organisation import AliasStrength
@@ -22,6 +23,7 @@ from milter.text.domains import parse_domain
 _ANSWER = re.compile(r"\s*(?:re|aw|r[ée]p|fwd?|tr|wg)\s*[:：]", re.IGNORECASE)
 _HEAD_LINES = 3
 _TAIL_LINES = 6
+_MANY = 3  # insurers named side by side: a comparison, a list of partners
 
 
 def collect(message: Message, envelope: Envelope, registry: Registry, limits: Limits) -> tuple[Claim, ...]:
@@ -33,12 +35,21 @@ def collect(message: Message, envelope: Envelope, registry: Registry, limits: Li
             if known is None and len(best) >= limits.claims:
                 continue
             best[claim.insurer, claim.place] = claim
+    _weaken_lists(best)
     return tuple(sorted(best.values(), key=lambda claim: -claim.strength.rank))
+
+
+def _weaken_lists(best: dict[tuple[str, Place], Claim]) -> None:
+    """Who names three insurers side by side presents himself as none of them."""
+    for place in (Place.SUBJECT, Place.BODY, Place.SIGNATURE):
+        presented = [key for key, claim in best.items() if key[1] is place and claim.strength is not Strength.WEAK]
+        if len(presented) >= _MANY:
+            best.update({key: replace(best[key], strength=Strength.WEAK) for key in presented})
 
 
 def _all(message: Message, envelope: Envelope, registry: Registry, limits: Limits) -> Iterator[Claim]:
     for author in message.author.candidates[: limits.authors]:
-        yield from claims.from_name(author.name, Place.DISPLAY_NAME, registry)
+        yield from claims.from_author_name(author, message.subject, message.words.own, registry)
         yield from _address(author, Place.FROM_DOMAIN, registry)
         yield from claims.from_local_part(author.local, Place.LOCAL_PART, registry, domain=author.domain)
     for address in message.reply_to[: limits.authors]:
@@ -46,7 +57,8 @@ def _all(message: Message, envelope: Envelope, registry: Registry, limits: Limit
     if message.sender:
         yield from _second_hand(message.sender, Place.SENDER, registry)
     yield from _envelope(envelope, registry)
-    yield from claims.from_subject(message.subject, registry, answer=bool(_ANSWER.match(message.subject)))
+    nameless = message.author.address is not None and claims.is_nameless(message.author.address.name, registry)
+    yield from claims.from_subject(message.subject, registry, answer=bool(_ANSWER.match(message.subject)), nameless=nameless)
     yield from _words(message, registry, limits)
 
 
@@ -80,7 +92,7 @@ def _words(message: Message, registry: Registry, limits: Limits) -> Iterator[Cla
         lines = [line for line in own.splitlines() if line.strip()]
         for line in lines[:_HEAD_LINES]:
             yield from claims.from_line(line, Place.BODY, registry)
-        for line in lines[_HEAD_LINES:][-_TAIL_LINES:]:
+        for line in lines[1:][-_TAIL_LINES:]:
             yield from claims.from_line(line, Place.SIGNATURE, registry)
     for line in message.words.signature[: limits.text_chars].splitlines()[:_TAIL_LINES]:
         yield from claims.from_line(line, Place.SIGNATURE, registry)

@@ -31,6 +31,8 @@ _CLOSED = frozenset({"gouv.fr", "gov", "gov.uk", "mil", "int", "europa.eu", "gc.
 _FRENCH = frozenset({"fr", "re", "yt", "pm", "tf", "wf", "nc", "pf", "gp", "mq", "gf", "eu"})
 _EDGES = "-._"
 _MOST_HITS = 8
+# Techniques of a misspelt brand, as `kind_of_slip` names them.
+SLIPS = frozenset({"omission", "repetition", "insertion", "transposition", "replacement", "typo"})
 _LONGEST_NAME = 40
 
 
@@ -178,10 +180,9 @@ class Matcher:
         near = self._near.find(whole)
         if near and cover(plain).unknown:
             brand, slips = self._brands[near[0]], near[1]
-            size = len(brand.word)
             near_home = suffix in brand.suffixes and suffix in _FRENCH
             if slips:
-                yield _slip(brand, whole, slips, sure=brand.distinctive and slips == 1 and (size >= 9 or (size >= 7 and near_home)))
+                yield _slip(brand, whole, slips, sure=brand.distinctive and slips == 1 and _own_letters(brand, whole) >= (7 if near_home else 9))
             elif "-" in plain and look(plain) not in self._brands:
                 yield Finding(Match.LOOKALIKE if brand.distinctive else Match.WEAK, 0.8 if brand.distinctive else 0.4, brand.insurer, "hyphen")
         if may_lure(look(plain)):
@@ -195,6 +196,12 @@ class Matcher:
                 brand = self._brands[near[0]]
                 at_home = rest.health > 0 or suffix in _FRENCH
                 yield _slip(brand, look(chunk), 1, sure=brand.distinctive and at_home and (chunk in words or len(brand.word) >= 7))
+
+
+def _own_letters(brand: Brand, seen: str) -> int:
+    """How many letters hold the slip: those of the whole brand, but where common words stand beside its own (`Groupe April`), its own."""
+    own = max(cover(brand.word).chunks, key=len, default="")
+    return len(brand.word) if not own or look(own) in seen or len(own) >= 7 else len(own)
 
 
 def _slip(brand: Brand, seen: str, slips: int, *, sure: bool) -> Finding:

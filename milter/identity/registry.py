@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from milter.identity.lookalike import Matcher
-from milter.identity.names import NameIndex, NameMatch, Reading
+from milter.identity.lookalike import SLIPS, Matcher
+from milter.identity.names import NameIndex, NameMatch, Reading, plain_words
 from milter.identity.organisation import DomainEntry, HonestNeighbour, Organisation, Role
 from milter.model.domain import Domain
 from milter.model.evidence import DomainMatch, Match
-from milter.text.domains import registrable
+from milter.text.domains import parse_domain, registrable
 
 __all__ = ["DomainEntry", "HonestNeighbour", "NameMatch", "Organisation", "Registry", "Role"]
 
+_HOME = "fr"  # as if the name were a domain: the matcher knows which slips a reader overlooks
+_MISSPELT_FROM = 8
 _RECENT = 4_096  # domains: senders and links of a busy hour come again and again
 
 
@@ -68,6 +70,13 @@ class Registry:
         if entry.role is Role.LEGACY:
             return DomainMatch(domain, Match.NONE, organisation.id, "legacy", 0.0, registrable(domain), entry.role)
         return DomainMatch(domain, Match.OFFICIAL, organisation.id, "official", 1.0, registrable(domain), entry.role)
+
+    def resembles(self, name: str) -> DomainMatch | None:
+        """The organisation of whose name a display name is a misspelling (one slip, eight letters or more), else None."""
+        words = "-".join(plain_words(name).split())
+        domain = parse_domain(f"{words}.{_HOME}") if len(words) >= _MISSPELT_FROM and words.isascii() else None
+        found = self.match(domain) if domain else None
+        return found if found and found.match is Match.LOOKALIKE and found.technique in SLIPS else None
 
     def find_names(self, text: str, *, limit: int = 100) -> tuple[NameMatch, ...]:
         """The organisations named in a text, in its order, at most `limit`; see `names`."""

@@ -65,3 +65,47 @@ FILLER = _words(
 
 LEGAL_FORMS = _words("sa sas sarl sam sasu gie asbl ag se gmbh ltd inc plc cic union societe mutuelle assurances assurance groupe")
 """Legal forms and the like, which a display name may carry beside the brand."""
+
+NAMESAKES = _words(
+    """
+    stade stadium arena arenas riviera fondation foundation stiftung amicale cse syndicat cgt cfdt cftc unsa fo snb musee museum festival
+    marathon trail trophee tournoi championnat rugby football alumni association chorale orchestre
+    """
+)
+"""Bodies and places that carry an insurer's name and are not the insurer: grounds, foundations, works councils, unions."""
+
+DESK = _words(
+    """
+    service services client clients clientele adherent adherents assure assures assurance assurances sante mutuelle mutuelles maladie
+    remboursement remboursements cotisation cotisations prestation prestations indemnisation sinistre sinistres dossier dossiers contrat
+    contrats compte espace portail pole centre caisse support assistance gestion securite secu sociale messagerie notification
+    notifications alerte alertes noreply nepasrepondre customer member members kundenservice kundendienst vitale
+    """
+)
+"""Words of which at least one stands in the name of an author who gives none of his own (`Service clients`)."""
+
+OWN_BUSINESS = _words(
+    """
+    rh newsletter actu actualite actualites presse recrutement candidature emploi carriere carrieres offre offres comparateur devis tarif
+    tarifs juridique reseau fr web info infos promo bonus simulateur police
+    """
+)
+"""Words by which a sender says after all what he does by himself: personnel, press, hiring, comparing."""
+
+INSURANCE = _words(
+    """
+    mutuelle assurance assurances maladie sante remboursement remboursements vitale cotisation cotisations adherent adherents adhesion
+    assure assures societaire societaires prestation prestations sinistre sinistres complementaire prevoyance allocation allocations
+    allocataire indemnisation echeance
+    """
+)
+"""Words that say by themselves that a mail is about an insurance or a social-security body."""
+
+SIGNING = _words(
+    """
+    cordialement sincerement bien respectueusement salutations distinguees bientot merci conseillere charge chargee correspondant
+    correspondante interlocuteur interlocutrice direction directeur directrice responsable kundenservice kundendienst regards kind best
+    yours sincerely faithfully mit freundlichen grussen ihr ihre
+    """
+)
+"""Words with which letters close and signatures name a post."""

