@@ -102,6 +102,7 @@ async def test_every_mail_arrives_octet_for_octet_as_without_us(postfix: Postfix
         f"actions {dict(actions)}; {len(corpus.forbidden)} with bare CR or NUL kept apart" + "".join(f"; left out: {one}" for one in corpus.missing)
     )
     assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:20]) + "\n" + tail([postfix.log, gate.log])
+    assert expected >= 0.95 * len(corpus.mails), "the control run itself lost mails, so it proves nothing"
     assert len(corpus.mails) >= 1_000 or corpus.missing
 
 
