@@ -10,6 +10,7 @@ from enum import StrEnum
 
 MAX_LINE = 4_096  # RFC 5321 §4.5.3.1.4 says 512; MAIL and RCPT parameters and SMTPUTF8 add to it
 _END = b"\r\n.\r\n"
+_DOT = _END[:3]
 
 
 class Fault(StrEnum):
@@ -31,6 +32,7 @@ class Inbox:
         self._searched = 0
         self._is_skipping = False
         self._most = 0
+        self._has_dots = False
         self.is_in_mail = False
 
     def __len__(self) -> int:
@@ -87,24 +89,40 @@ class Inbox:
     def data(self) -> bytes | Fault | None:
         """The mail, dots removed, once its end is there; TOO_BIG then, when it was bigger than allowed; else None."""
         buffer = self._buffer
-        end = buffer.find(_END, self._searched)
+        end = self._end_of_data()
         if end < 0:
             if len(buffer) > self._most:
                 self._is_skipping = True
             if self._is_skipping:
                 del buffer[: -len(_END) + 1]
-            self._searched = max(0, len(buffer) - len(_END) + 1)
+            self._searched = max(0, min(self._searched, len(buffer) - len(_END) + 1))
             return None
         is_too_big = self._is_skipping or end > self._most
-        content = b"" if is_too_big else _unstuffed(buffer, end)
+        content = b"" if is_too_big else _unstuffed(buffer, end, has_dots=self._has_dots)
         del buffer[: end + len(_END)]
         self._searched = 0
-        self._is_skipping = self.is_in_mail = False
+        self._is_skipping = self.is_in_mail = self._has_dots = False
         return Fault.TOO_BIG if is_too_big else content
 
+    def _end_of_data(self) -> int:
+        """Where the end of data is, -1 when it is not there yet. Most mails have no other line with a dot: one search finds out both."""
+        if not self._has_dots:
+            first = self._buffer.find(_DOT, self._searched)
+            if first < 0 or self._buffer.startswith(_END, first):
+                self._searched = len(self._buffer)
+                return first
+            self._searched = first
+            if len(self._buffer) - first < len(_END):
+                return -1
+            self._has_dots = True
+        end = self._buffer.find(_END, self._searched)
+        if end < 0:
+            self._searched = len(self._buffer)
+        return end
 
-def _unstuffed(buffer: bytearray, end: int) -> bytes:
+
+def _unstuffed(buffer: bytearray, end: int, *, has_dots: bool) -> bytes:
     with memoryview(buffer) as view:
-        if buffer.find(b"\r\n.", 0, end) < 0:
+        if not has_dots:
             return bytes(view[2 : end + 2])
         return bytes(view[: end + 2]).replace(b"\r\n.", b"\r\n")[2:]

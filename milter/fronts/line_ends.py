@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from milter.actions import smtp_client
+
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 _NAMES = {13: "bare <CR>", 10: "bare <LF>", 0: "NUL"}
 
@@ -24,12 +26,10 @@ class Stray:
 def find_stray(content: bytes, *, only_nul: bool = False) -> Stray | None:
     """The first bare CR, bare LF or NUL, if any; with `only_nul` the first NUL."""
     place = content.find(b"\0")
-    if not only_nul:
-        ends = content.count(b"\r\n")
-        if content.count(b"\r") != ends or content.count(b"\n") != ends:
-            found = _STRAY.search(content)
-            assert found is not None
-            place = found.start()
+    if not (only_nul or smtp_client.has_whole_line_ends(content)):
+        found = _STRAY.search(content)
+        assert found is not None
+        place = found.start()
     return None if place < 0 else Stray(_NAMES[content[place]], content.count(b"\r\n", 0, place) + 1)
 
 
@@ -41,7 +41,6 @@ def normalise(content: bytes) -> bytes:
     """
     if b"\0" in content:
         raise ValueError("NUL in a mail has no other form")
-    ends = content.count(b"\r\n")
-    if content.count(b"\r") == ends and content.count(b"\n") == ends:
+    if smtp_client.has_whole_line_ends(content):
         return content
     return content.replace(b"\r\n", b"\0").replace(b"\r", b" ").replace(b"\n", b"\0").replace(b"\0", b"\r\n")

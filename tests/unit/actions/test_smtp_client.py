@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,3 +143,12 @@ def test_stray_line_ends_are_not_sent(content: bytes) -> None:
     """Whatever went wrong before, the last door lets no stray line end out."""
     with pytest.raises(ValueError, match="bare"):
         smtp_client.stuffed(content)
+
+
+def test_every_short_text_is_told_apart_by_its_line_ends() -> None:
+    """A CR without LF and an LF without CR are seen in every text of up to six octets, and a CRLF never is taken for one."""
+    for size in range(7):
+        for letters in product(b"\r\n.x\x85", repeat=size):
+            content = bytes(letters)
+            rest = content.replace(b"\r\n", b"")
+            assert smtp_client.has_whole_line_ends(content) == (b"\r" not in rest and b"\n" not in rest), content

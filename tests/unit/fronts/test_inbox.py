@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,3 +121,21 @@ def test_looking_ahead_inside_a_line_that_is_too_long() -> None:
     inbox.feed(b"RCPT TO:<a>\r\n")
     assert inbox.line_of(b"RCPT") is None
     assert inbox.line() is Fault.TOO_LONG
+
+
+def test_every_short_mail_is_read_alike_however_it_comes() -> None:
+    """Each arrangement of up to six pieces of an end of data gives the same mail whole and octet by octet, and the one of the RFC."""
+    for size in range(1, 7):
+        for pieces in product((b"\r\n", b".", b"x"), repeat=size):
+            octets = b"".join(pieces) + b"\r\n.\r\n"
+            whole = Inbox()
+            whole.begin_data(1_000)
+            whole.feed(octets)
+            slow, found = Inbox(), None
+            slow.begin_data(1_000)
+            for place in range(len(octets)):
+                slow.feed(octets[place : place + 1])
+                found = slow.data() if found is None else found
+            end = (b"\r\n" + octets).index(b"\r\n.\r\n")
+            expected = (b"\r\n" + octets)[: end + 2].replace(b"\r\n.", b"\r\n")[2:]
+            assert whole.data() == found == expected, octets
