@@ -28,9 +28,12 @@ class StageError(MilterError):
     """The gateway of the demo did not start; the text holds what it printed."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Receiver:
-    """The receiving server: takes every mail and keeps its octets."""
+    """The receiving server: takes every mail and keeps its octets.
+
+    Without slots: aiosmtpd looks at every member of its handler, which Python before 3.11.3 cannot bear of a dataclass with slots.
+    """
 
     arrived: list[bytes] = field(default_factory=list)
 
