@@ -14,7 +14,7 @@ from milter.identity import claims
 from milter.identity.organisation import AliasStrength
 from milter.identity.registry import Registry
 from milter.model.address import Address
-from milter.model.evidence import Claim, Place, Strength
+from milter.model.evidence import Claim, Match, Place, Strength
 from milter.model.limits import Limits
 from milter.model.mail import Envelope
 from milter.model.message import Message
@@ -48,23 +48,25 @@ def _weaken_lists(best: dict[tuple[str, Place], Claim]) -> None:
 
 
 def _all(message: Message, envelope: Envelope, registry: Registry, limits: Limits) -> Iterator[Claim]:
+    nameless = message.author.address is not None and claims.is_nameless(message.author.address.name, registry)
     for author in message.author.candidates[: limits.authors]:
         yield from claims.from_author_name(author, message.subject, message.words.own, registry)
-        yield from _address(author, Place.FROM_DOMAIN, registry)
+        yield from _address(author, Place.FROM_DOMAIN, registry, nameless=nameless)
         yield from claims.from_local_part(author.local, Place.LOCAL_PART, registry, domain=author.domain)
     for address in message.reply_to[: limits.authors]:
         yield from _second_hand(address, Place.REPLY_TO, registry)
     if message.sender:
         yield from _second_hand(message.sender, Place.SENDER, registry)
     yield from _envelope(envelope, registry)
-    nameless = message.author.address is not None and claims.is_nameless(message.author.address.name, registry)
     yield from claims.from_subject(message.subject, registry, answer=bool(_ANSWER.match(message.subject)), nameless=nameless)
     yield from _words(message, registry, limits)
 
 
-def _address(address: Address, place: Place, registry: Registry) -> Iterator[Claim]:
+def _address(address: Address, place: Place, registry: Registry, *, nameless: bool = False) -> Iterator[Claim]:
+    """A resemblance too faint for a lookalike is strong where the author gives no name: then the domain alone says who writes."""
     if address.domain:
-        yield from claims.from_domain(address.domain, place, registry, shown=address.written)
+        for claim in claims.from_domain(address.domain, place, registry, shown=address.written):
+            yield replace(claim, strength=Strength.STRONG) if nameless and claim.match is Match.WEAK else claim
 
 
 def _second_hand(address: Address, place: Place, registry: Registry) -> Iterator[Claim]:

@@ -122,7 +122,7 @@ def test_french_people_and_towns_claim_nothing(french: Registry, name: str) -> N
 )
 def test_the_author_domain_claims(invented: Registry, written: str, expected: tuple[str, Match]) -> None:
     """An official or a lookalike domain claims strongly, a doubtful or a legacy one weakly; match and domain are told."""
-    claim = next(claim for claim in collect(message("Service", written), Envelope(), invented, Limits()) if claim.place is Place.FROM_DOMAIN)
+    claim = next(claim for claim in collect(message("Claire Petit", written), Envelope(), invented, Limits()) if claim.place is Place.FROM_DOMAIN)
     assert (claim.strength.value, claim.match) == expected
     assert claim.insurer == LAVANDE
     assert claim.domain == parse_domain(written.rpartition("@")[2])
@@ -297,3 +297,9 @@ def test_who_lists_insurers_is_none(invented: Registry) -> None:
     """Three insurers below a letter are partners or a comparison, not its signature."""
     seen = collect(message(own="Partenaires :\nMutuelle Lavande\nBoréal Assurances\nMut'Alizée"), Envelope(), invented, Limits())
     assert {claim.strength for claim in seen if claim.place is Place.SIGNATURE} == {Strength.WEAK}
+
+
+def test_a_desk_of_nobody_leaves_it_to_the_domain(invented: Registry) -> None:
+    """A domain that resembles an insurer's faintly is a strong claim only where the author gives no name."""
+    assert found(invented, message("Claire Petit", "c@lavande.test"))[Place.FROM_DOMAIN] == (LAVANDE, "weak")
+    assert found(invented, message("Service clients", "c@lavande.test"))[Place.FROM_DOMAIN] == (LAVANDE, "strong")
