@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from milter.actions import headers
@@ -19,7 +19,7 @@ from milter.engine import decide, evaluate
 from milter.engine.policy import Policy
 from milter.identity import collect as identity_collect
 from milter.identity.registry import Registry
-from milter.mime import message
+from milter.mime import fields, message
 from milter.model.evidence import AuthFacts, Evidence
 from milter.model.limits import Limits
 from milter.model.mail import Envelope, Mail
@@ -62,11 +62,19 @@ async def judge(mail: Mail, kit: Kit) -> Decision:
 
 async def _judge(mail: Mail, kit: Kit) -> Decision:
     read = message.parse(mail.raw, kit.limits)
-    auth = await auth_collect.collect(mail, read, kit.resolver, kit.limits, seconds=kit.judge_seconds, now=kit.clock())
+    auth = await auth_collect.collect(mail, _as_signed(mail, read, kit.limits), kit.resolver, kit.limits, seconds=kit.judge_seconds, now=kit.clock())
     evidence = gather(read, mail.envelope, auth, kit.registry, kit.limits)
     verdict = evaluate.evaluate(evidence, kit.ruleset, kit.registry, kit.policy)
     decision = decide.decide(verdict, evidence, kit.policy, mail.envelope.rcpt_to)
     return headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)
+
+
+def _as_signed(mail: Mail, read: Message, limits: Limits) -> Message:
+    """The reading whose octets signatures cover. Author and words stay those of the mail as it is delivered."""
+    if mail.received is None:
+        return read
+    header = fields.scan(mail.received, limits)
+    return replace(read, raw=mail.received, fields=header.fields, body_start=header.body_start)
 
 
 def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registry, limits: Limits) -> Evidence:

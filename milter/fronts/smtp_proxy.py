@@ -19,7 +19,6 @@ from milter.actions import edits, received
 from milter.actions.next_hop import NextHop
 from milter.actions.transaction import Transaction
 from milter.errors import QuarantineError
-from milter.fronts import line_ends
 from milter.fronts.smtp_connection import SmtpConnection, base_attributes
 from milter.fronts.smtp_contract import Broke, Journal, Judge, MailRecord, Options, Quarantine
 from milter.fronts.smtp_session import SmtpSession
@@ -168,12 +167,11 @@ class SmtpProxy:
         return _Outcome(reply(250, "2.0.0", f"Ok: held in quarantine as {stored}"), quarantine_id=stored)
 
     def _content(self, mail: Mail, decision: Decision, *, protocol: str, peer: str) -> bytes:
-        """The mail as it is delivered: our Received on top, then the edits, which count in the octets as received; line ends last."""
+        """The mail as it is delivered: our Received on top, then the edits."""
         trace = received.field(
             mail.connection, peer=peer, hostname=self.options.hostname, protocol=protocol, queue_id=mail.queue_id, seconds=self._now()
         )
-        content = edits.carry_out(mail.raw, (Insert(trace), *decision.edits))
-        return line_ends.normalise(content) if self.options.line_ends == "normalise" else content
+        return edits.carry_out(mail.raw, (Insert(trace), *decision.edits))
 
 
 @dataclass(frozen=True, slots=True)

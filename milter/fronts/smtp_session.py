@@ -219,7 +219,8 @@ class SmtpSession(SmtpConnection):
                 self._give_up(problem)
                 return
             assert isinstance(content, bytes)
-            mail = self._mail(content, self.envelope.mail_from)
+            proper = line_ends.normalise(content) if self._door.options.line_ends == "normalise" else content
+            mail = self._mail(proper, self.envelope.mail_from, received=None if proper is content else content)
             answer = await self._door.finish(mail, transaction, protocol=self._protocol(), peer=self.peer)
             self._reset()
             self._say(answer)
@@ -257,9 +258,9 @@ class SmtpSession(SmtpConnection):
             self._door.given_up(self._mail(b"", self.envelope.mail_from), answer, answer.cause if answer else cause)
         self._is_told = True
 
-    def _mail(self, content: bytes, sender: str | None) -> Mail:
+    def _mail(self, content: bytes, sender: str | None, received: bytes | None = None) -> Mail:
         assert self.envelope is not None
-        return Mail(content, self._connection(), Envelope(sender or "", tuple(self.envelope.rcpt_tos)), self._door.new_id())
+        return Mail(content, self._connection(), Envelope(sender or "", tuple(self.envelope.rcpt_tos)), self._door.new_id(), received)
 
     def _connection(self) -> Connection:
         assert self.session is not None

@@ -30,9 +30,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail as received. `raw` is the DATA content after dot-unstuffing, octet for octet."""
+    """One mail as received. `raw` is the DATA content after dot-unstuffing, octet for octet.
+
+    Where the front had to make proper line ends, `raw` is the result (what is judged is what is delivered) and `received` are the
+    octets as they came, which signatures cover; else None.
+    """
 
     raw: bytes
     connection: Connection = field(default_factory=Connection)
     envelope: Envelope = field(default_factory=Envelope)
     queue_id: str = ""
+    received: bytes | None = None

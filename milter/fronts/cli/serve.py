@@ -10,7 +10,7 @@ import click
 
 from milter import app, pipeline
 from milter.adapters import clock, log
-from milter.fronts import line_ends, listen, smtp_proxy
+from milter.fronts import listen, smtp_proxy
 from milter.fronts.cli.options import config_option
 from milter.fronts.smtp_contract import MailRecord, Options
 from milter.model.mail import Mail
@@ -67,7 +67,7 @@ def _proxy(settings: Settings, kit: pipeline.Kit, store: Store, logger: log.Logg
         logger.info("mail", **log.facts(dataclasses.asdict(record)))
 
     async def hold(mail: Mail, decision: Decision, content: bytes) -> str:
-        return await store.add(*_held(mail, decision, content))
+        return await store.add(mail, decision, _top_field(content))
 
     options = Options(
         hostname=app.hostname(settings),
@@ -83,14 +83,12 @@ def _proxy(settings: Settings, kit: pipeline.Kit, store: Store, logger: log.Logg
     )
 
 
-def _held(mail: Mail, decision: Decision, content: bytes) -> tuple[Mail, Decision, bytes]:
-    """What the quarantine keeps: the original and our Received field; or, where line ends had to be normalised, what may be delivered."""
-    if line_ends.find_stray(mail.raw) is not None:
-        return dataclasses.replace(mail, raw=content), dataclasses.replace(decision, edits=()), b""
+def _top_field(content: bytes) -> bytes:
+    """Our Received field, which a release puts on top again."""
     end = content.find(b"\r\n") + 2
     while content[end : end + 1] in (b" ", b"\t"):
         end = content.find(b"\r\n", end) + 2
-    return mail, decision, content[:end]
+    return content[:end]
 
 
 def _greet(loaded: app.Loaded, parts: app.Parts, listener: listen.Listener, logger: log.Logger) -> None:

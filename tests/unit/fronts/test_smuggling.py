@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from milter.fronts.line_ends import normalise
 from milter.fronts.smtp_contract import Options
 from milter.model.edit import Insert
 from milter.model.verdict import Action
@@ -53,7 +54,9 @@ async def test_normalise_mode_delivers_one_mail_or_refuses_it(sequence: bytes) -
         else:
             assert said.startswith("250 ")
             # A dot behind CRLF is the client's transparency dot (RFC 5321 §4.5.2).
-            assert [mail.raw for mail in built.judged] == [smuggled(sequence).replace(b"\r\n.", b"\r\n") + b"\r\n"], "judged as received"
+            came = smuggled(sequence).replace(b"\r\n.", b"\r\n") + b"\r\n"
+            [judged] = built.judged
+            assert (judged.raw, judged.received) == (normalise(came), came), "judged as delivered, signatures read as received"
     assert len(built.next_hop.mails) == (0 if b"\0" in sequence else 1)
     for mail in built.next_hop.mails:
         assert mail.mails_for_the_careless == 1
@@ -70,17 +73,17 @@ async def test_normalise_mode_leaves_a_clean_mail_alone() -> None:
                 await client.say(line)
             assert (await client.say_octets(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")).startswith("250 ")
         [mail] = built.judged
-        assert mail.raw == content
+        assert (mail.raw, mail.received) == (content, None)
     assert without_trace(built.next_hop.mails[0].content) == content
 
 
 async def test_quarantine_gets_octets_fit_for_data() -> None:
-    """In normalise mode the quarantine is handed proper line ends with the edits in front, and the mail as received beside it."""
+    """In normalise mode the quarantine keeps a mail that can be sent; what came stands beside it."""
     async with stand(options=Options("gw.example", line_ends="normalise")) as built:
         built.decide = decides(Action.QUARANTINE, (Insert(b"X-Ours: 1\r\n"),))
         assert (await built.send(b"Subject: x\n\nbody")).startswith("250 2.0.0 Ok: held in quarantine as Q1")
         [(mail, _, content)] = built.held
-    assert mail.raw == b"Subject: x\n\nbody\r\n"
+    assert (mail.raw, mail.received) == (b"Subject: x\r\n\r\nbody\r\n", b"Subject: x\n\nbody\r\n")
     assert without_trace(content) == b"X-Ours: 1\r\nSubject: x\r\n\r\nbody\r\n"
 
 
