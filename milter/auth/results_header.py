@@ -36,12 +36,18 @@ def render(facts: AuthFacts, mail: Mail, authserv_id: str) -> bytes:
     return _FOLD.join([_value(authserv_id).encode("ascii"), *(item.encode("ascii") for item in written)])
 
 
+_LONGEST_START = 4_096  # octets in which the authserv-id must stand
+
+
 def is_ours(value: bytes, authserv_id: str) -> bool:
     """True when the field claims our authserv-id, in any case, folding, comments, quotes and with a version token.
 
-    Tolerant on purpose: a field that some reader may take for ours is ours. Nothing follows about its truth.
+    Tolerant on purpose: a field that some reader may take for ours is ours, and so is one that hides its id behind kilobytes of
+    comment. Nothing follows about its truth.
     """
-    text = _without_comments(value.decode("latin-1")).lstrip()
+    text = _without_comments(value[:_LONGEST_START].decode("latin-1")).lstrip()
+    if not text and len(value) > _LONGEST_START:
+        return True
     name = text[1:].partition('"')[0] if text.startswith('"') else _ID_END.split(text, maxsplit=1)[0]
     return name.strip().lower().rstrip(".") == authserv_id.lower().rstrip(".")
 

@@ -107,3 +107,11 @@ def test_a_copy_of_ours_is_told(value: bytes, *, ours: bool) -> None:
 def test_any_octets_are_read(value: bytes) -> None:
     """Invariant: no octets make the reader raise."""
     assert is_ours(value, "mx.home.example") in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "ours"), [(b" " + b"(" * 900_000, True), (b" mx.example" + b"(" * 900_000, True), (b" other.example" + b"(" * 900_000, False)]
+)
+def test_an_id_behind_a_flood_of_comment_is_not_searched(value: bytes, *, ours: bool) -> None:
+    """Only the first kilobytes are read; a field that hides its id behind them is taken for ours."""
+    assert is_ours(value, "mx.example") is ours

@@ -21,13 +21,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from milter.fronts.cli.main import run
 from milter.fronts.cli.serve import _top_field
-from milter.model.edit import Insert
-from milter.model.mail import Mail
-from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 from tests.helpers.ports import free_port
 
 MAIL = b"From: Anna <anna@colleague.test>\r\nTo: jeanne.martin@example.org\r\nSubject: Secret lunch\r\n\r\nAt noon?\r\n"
-DECISION = Decision(Action.QUARANTINE, Action.QUARANTINE, Verdict(VerdictKind.IMPERSONATION), edits=(Insert(b"X-Insurer-Milter: z\r\n"),))
 
 
 class Sink:
