@@ -86,15 +86,16 @@ def test_files_that_cannot_be_read_are_said_and_the_others_judged(capsys: Captur
 
 
 @pytest.fixture
-def batch() -> Path:
-    """A batch of everything that can go wrong among mails that are in order."""
-    for number in range(30):
+def batch(request: pytest.FixtureRequest) -> Path:
+    """A batch of everything that can go wrong among mails that are in order: 30, or as many as the test's parameter says."""
+    count = getattr(request, "param", 30)
+    for number in range(count):
         Path(f"m{number}.eml").write_bytes(PLAIN.replace(b"Lunch", f"Lunch {number}".encode()))
     Path("binary").write_bytes(os.urandom(50_000))
     Path("empty").touch()
     with Path("giant").open("wb") as giant:
-        giant.truncate(100_000_000)
-    lines = [json.dumps({"id": f"id{number}", "path": f"m{number}.eml"}) for number in range(30)]
+        giant.truncate(100_000_000)  # a hole: no disk is used
+    lines = [json.dumps({"id": f"id{number}", "path": f"m{number}.eml"}) for number in range(count)]
     lines[3:3] = ['{"id": "broken"', json.dumps({"id": "gone", "path": "nowhere"}), json.dumps({"id": "folder", "path": "."}), ""]
     lines[20:20] = [json.dumps({"id": name, "path": name}) for name in ("giant", "binary", "empty")]
     path = Path("cases.jsonl")
@@ -120,6 +121,25 @@ def test_a_batch_survives_everything_in_order(batch: Path, jobs: str, capsys: Ca
     }
     assert all(list(line) == KEYS for line in found if "error" not in line)
     assert found[-1]["subject"] == "Lunch 29"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1_000], indirect=True)
+def test_a_batch_of_a_thousand_on_all_cores(batch: Path, capsys: Capture) -> None:
+    """1,000 mails, and beside them a missing file, a folder, 100 MB, octets of any kind: one line each, in order, whatever process judged it."""
+    assert run(["scan", "--batch", str(batch), "--json", "--jobs", str(max(2, os.cpu_count() or 1))]) == 0
+    printed = capsys.readouterr()
+    found = [json.loads(line) for line in printed.out.splitlines()]
+    wanted = [json.loads(line).get("id") for line in batch.read_text().splitlines() if line.endswith("}")]
+    wanted.insert(3, None)  # the line that is no JSON
+    assert [line["id"] for line in found] == wanted
+    assert len(found) == 1_006
+    assert [line["id"] for line in found if "error" in line] == [None, "gone", "folder", "giant"]
+    mails = [line for line in found if str(line["id"]).startswith("id")]
+    assert [line["subject"] for line in mails] == [f"Lunch {number}" for number in range(1_000)]
+    assert {line["action"] for line in mails} == {"pass"}
+    assert not any(line["incomplete"] for line in mails)
+    assert printed.err == "4 lines could not be judged; see their `error`\n"
 
 
 def test_a_batch_without_json_prints_short_lines(batch: Path, capsys: Capture) -> None:
