@@ -20,12 +20,14 @@ from milter.engine.policy import Policy
 from milter.identity import collect as identity_collect
 from milter.identity.registry import Registry
 from milter.mime import fields, message
+from milter.model.domain import Domain
 from milter.model.evidence import AuthFacts, Evidence
 from milter.model.limits import Limits
 from milter.model.mail import Envelope, Mail
 from milter.model.message import Message
 from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 from milter.ruleset.index import RuleSet
+from milter.text.domains import parse_domain, same_organization
 
 Broke = Callable[[Mail, BaseException], None]
 
@@ -87,8 +89,14 @@ def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registr
         author_kind=read.author.kind,
         author_domain=read.author.domain,
         author_display=read.author.address.name if read.author.address else "",
+        is_internal=_is_internal(read.author.domain, envelope.rcpt_to),
         is_list=read.is_list,
         is_auto=read.is_auto,
         defects=read.defects,
         incomplete=read.incomplete,
     )
+
+
+def _is_internal(author: Domain | None, recipients: tuple[str, ...]) -> bool:
+    domains = {parse_domain(address.rpartition("@")[2]) for address in recipients}
+    return author is not None and bool(domains) and all(domain and same_organization(author, domain) for domain in domains)

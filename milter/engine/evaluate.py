@@ -20,6 +20,7 @@ from milter.ruleset.index import RuleSet
 from milter.ruleset.rule import Rule
 
 ORDER = (VerdictKind.NONE, VerdictKind.GENUINE, VerdictKind.MENTION, VerdictKind.SUSPECT, VerdictKind.IMPERSONATION)
+TOLD_PLACES = frozenset({Place.LINK_DOMAIN, Place.SUBJECT, Place.BODY})  # where a colleague shows a mail that he finds suspicious
 AUTHOR_PLACES = frozenset({Place.DISPLAY_NAME, Place.FROM_DOMAIN, Place.LOCAL_PART})
 
 
@@ -47,7 +48,8 @@ def evaluate(evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: P
 
     `none` without a claim, `mention` for weak ones, `genuine` when the firmest claim is proven, else by the score of the
     worst unproven case. An authenticated author whom the registry lists impersonates nobody: sister companies name each
-    other, and a domain that is listed but proves nothing is not the forger's. Where only a temporary DNS failure kept the
+    other, and a domain that is listed but proves nothing is not the forger's. An authenticated colleague who shows a link asks
+    or warns. Where only a temporary DNS failure kept the
     proof away, never worse than `suspect`.
     """
     cases = cases_of(evidence, registry)
@@ -61,9 +63,15 @@ def evaluate(evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: P
     if first.proof.registered:
         spoken = next((case for case in cases if case.proof.speaks and not case.is_mention), None)
         return _verdict(VerdictKind.GENUINE if spoken else VerdictKind.MENTION, spoken or first, registry)
+    if evidence.is_internal and first.proof.author_authenticated and all(map(_is_told, cases)):
+        return _verdict(VerdictKind.MENTION, first, registry)
     wording = ruleset.scan(evidence.content.subject, evidence.content.text)
     judged = [_judge(case, evidence, ruleset, registry, policy, wording) for case in cases if not case.is_mention and not case.proof.speaks]
     return max(judged, key=lambda verdict: (ORDER.index(verdict.kind), verdict.score))
+
+
+def _is_told(case: Case) -> bool:
+    return all(claim.place in TOLD_PLACES or claim.strength is Strength.WEAK for claim in case.claims)
 
 
 def cases_of(evidence: Evidence, registry: Registry) -> tuple[Case, ...]:

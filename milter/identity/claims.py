@@ -124,9 +124,11 @@ def from_author_name(author: Address, subject: str, own: str, registry: Registry
         yield from from_misspelt_name(author.name, registry)
 
 
-def is_nameless(name: str, registry: Registry) -> bool:
-    """True when a display name gives no name of its own, only a desk: `Service clients`, `Remboursements`."""
-    words = registry.read_names(name[:_MOST_NAME]).words.split()
+def is_nameless(author: Address, registry: Registry) -> bool:
+    """True when an author gives no name of his own, only that of a desk: `Service clients`, `ne-pas-repondre@…`."""
+    if not author.name:
+        return letters(author.local[:_LONGEST_MISSPELT]) in DESK
+    words = registry.read_names(author.name[:_MOST_NAME]).words.split()
     return bool(words) and all(word in _ANY_DESK or word.isdigit() for word in words) and not DESK.isdisjoint(words)
 
 
@@ -136,7 +138,7 @@ def from_bare_name(author: Address, subject: str, own: str, registry: Registry) 
     Not when the address holds the name as well: then it is the sender's own.
     """
     reading = registry.read_names(author.name[:_MOST_NAME])
-    if len(reading.matches) != 1 or reading.matches[0].certain or len(reading.words.split()) > len(reading.matches[0].name.split()):
+    if len(reading.matches) != 1 or reading.matches[0].certain or not _PADDING.issuperset(reading.without_names()):
         return
     match = reading.matches[0]
     if match.name.replace(" ", "") in letters(f"{author.local}{author.domain or ''}"):

@@ -21,6 +21,11 @@ from milter.model.message import Message
 from milter.text.domains import parse_domain
 
 _ANSWER = re.compile(r"\s*(?:re|aw|r[ée]p|fwd?|tr|wg)\s*[:：]", re.IGNORECASE)
+# A forward without a word of the forwarder: what it holds is somebody else's letter.
+_FORWARDED = re.compile(
+    r"^[ \t>*]{0,9}(?:-{2,20}[ \xa0]?[^\n]{0,40}(?:message|nachricht)|(?:de|from|von|expéditeur)[ \xa0]?:)", re.IGNORECASE | re.MULTILINE
+)
+_FORWARD_HEAD = 400  # characters
 _HEAD_LINES = 3
 _TAIL_LINES = 6
 _MANY = 3  # insurers named side by side: a comparison, a list of partners
@@ -48,7 +53,7 @@ def _weaken_lists(best: dict[tuple[str, Place], Claim]) -> None:
 
 
 def _all(message: Message, envelope: Envelope, registry: Registry, limits: Limits) -> Iterator[Claim]:
-    nameless = message.author.address is not None and claims.is_nameless(message.author.address.name, registry)
+    nameless = message.author.address is not None and claims.is_nameless(message.author.address, registry)
     for author in message.author.candidates[: limits.authors]:
         yield from claims.from_author_name(author, message.subject, message.words.own, registry)
         yield from _address(author, Place.FROM_DOMAIN, registry, nameless=nameless)
@@ -90,13 +95,14 @@ def _words(message: Message, registry: Registry, limits: Limits) -> Iterator[Cla
     """Letterhead, closing lines and signature may present; whatever else the text names, it mentions."""
     own = message.words.own[: limits.text_chars]
     named = registry.find_names(own, limit=limits.claims)
-    if named:  # a text without a name has no line with one
+    forwarded = bool(_ANSWER.match(message.subject)) and bool(_FORWARDED.search(own[:_FORWARD_HEAD]))
+    if named and not forwarded:  # a text without a name has no line with one
         lines = [line for line in own.splitlines() if line.strip()]
         for line in lines[:_HEAD_LINES]:
             yield from claims.from_line(line, Place.BODY, registry)
         for line in lines[1:][-_TAIL_LINES:]:
             yield from claims.from_line(line, Place.SIGNATURE, registry)
-    for line in message.words.signature[: limits.text_chars].splitlines()[:_TAIL_LINES]:
+    for line in () if forwarded else message.words.signature[: limits.text_chars].splitlines()[:_TAIL_LINES]:
         yield from claims.from_line(line, Place.SIGNATURE, registry)
     for match in named:
         if match.certain and match.strength is AliasStrength.DISTINCTIVE:

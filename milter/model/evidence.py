@@ -210,7 +210,7 @@ class ContentFacts:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of one mail before judgement."""
+    """All that is known of one mail before judgement. `is_internal`: author and all recipients are of one organization, as written."""
 
     auth: AuthFacts
     claims: tuple[Claim, ...]
@@ -222,3 +222,4 @@ class Evidence:
     is_auto: bool = False
     defects: tuple[str, ...] = ()
     incomplete: tuple[str, ...] = ()
+    is_internal: bool = False

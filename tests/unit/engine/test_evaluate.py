@@ -152,6 +152,19 @@ def test_a_lookalike_link_is_a_claim() -> None:
     )
 
 
+def test_a_colleague_shows_a_suspicious_mail() -> None:
+    """An authenticated author of the recipients' own organization may quote a mail with its link; his signature still claims."""
+    seen = replace(evidence(auth_facts=auth(proven=("stranger.test",)), claims=(claim(),), text=URGENT), is_internal=True)
+    told = replace(seen, claims=(claim(place=Place.LINK_DOMAIN),))
+    ruleset = rules(
+        (FILE.replace("name-without", "link-without"), RULE.replace("name-without", "link-without").replace("display-name", "link-domain"))
+    )
+    assert judge(told, ruleset).kind is VerdictKind.MENTION
+    assert judge(replace(told, is_internal=False), ruleset).kind is VerdictKind.IMPERSONATION
+    assert judge(replace(told, auth=auth()), ruleset).kind is VerdictKind.IMPERSONATION
+    assert judge(seen, ruleset).kind is VerdictKind.IMPERSONATION
+
+
 def test_claims_of_one_insurer_do_not_serve_another() -> None:
     """A rule sees the claims of one insurer at a time: the name of one and the domain of another make no pair."""
     pair = RULE.replace(

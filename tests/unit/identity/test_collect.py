@@ -266,6 +266,7 @@ def test_a_desk_of_nobody_leaves_it_to_the_subject(invented: Registry, name: str
     [
         ("Lavande", "info@courriel.test", "Votre remboursement de mutuelle", "", "medium"),
         ("LAVANDE", "info@courriel.test", "Bonjour", "Votre mutuelle et vos cotisations", "medium"),
+        ("L'équipe Lavande", "info@courriel.test", "Votre remboursement de mutuelle", "", "medium"),
         ("Lavande", "lavande@courriel.test", "Votre mutuelle", "", "weak"),
         ("Lavande", "info@lavande-bio.test", "Votre assurance", "", "weak"),
         ("Lavande", "info@courriel.test", "Soldes", "Ne manquez pas nos soldes, livraison sous assurance", "weak"),
@@ -303,3 +304,16 @@ def test_a_desk_of_nobody_leaves_it_to_the_domain(invented: Registry) -> None:
     """A domain that resembles an insurer's faintly is a strong claim only where the author gives no name."""
     assert found(invented, message("Claire Petit", "c@lavande.test"))[Place.FROM_DOMAIN] == (LAVANDE, "weak")
     assert found(invented, message("Service clients", "c@lavande.test"))[Place.FROM_DOMAIN] == (LAVANDE, "strong")
+
+
+def test_an_address_may_be_a_desk_too(invented: Registry) -> None:
+    """Without a display name the local part says whether the author has a name."""
+    assert found(invented, message("", "ne-pas-repondre@courriel.test", subject="Mutuelle Lavande : remboursement"))[Place.SUBJECT][1] == "strong"
+
+
+def test_a_bare_forward_is_signed_by_somebody_else(invented: Registry) -> None:
+    """What is forwarded without a word of one's own is another's letter, whoever signed it; a letter is no forward by its subject alone."""
+    letter = "Bonjour,\nvotre relevé est prêt.\nMutuelle Lavande"
+    forward = "---------- Forwarded message ---------\nDe : Mutuelle Lavande <a@mutuelle-lavande.example>\n\n" + letter
+    assert Place.SIGNATURE not in found(invented, message(subject="Fwd: Votre relevé", own=forward))
+    assert Place.SIGNATURE in found(invented, message(subject="Fwd: Votre relevé", own=letter))
