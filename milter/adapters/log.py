@@ -6,15 +6,17 @@ place in our code, never their text, which may quote the mail.
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=repr).encode  # made once: `json.dumps` makes an encoder for each line
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -35,13 +37,15 @@ class _Lossy:
             self._stream.flush()
 
 
+def _as_json(_logger: object, _method: str, line: MutableMapping[str, Any]) -> str:  # structlog's own types
+    return _ENCODE(line)
+
+
 def open_log(stream: TextIO | None = None) -> Logger:
     """A logger that writes to `stream` (stderr): readable when it is a terminal, one JSON object a line otherwise."""
     stream = stream or sys.stderr
     terminal = stream.isatty()
-    render: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=True) if terminal else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
+    render: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=True) if terminal else _as_json
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
@@ -58,8 +62,11 @@ def open_log(stream: TextIO | None = None) -> Logger:
 
 def facts(record: Mapping[str, object]) -> dict[str, object]:
     """The fields of a log line: what is empty is left out, numbers are rounded."""
-    kept = {key: value for key, value in record.items() if value not in ("", None, (), [])}
-    return {key: round(value, 2) if isinstance(value, float) else value for key, value in kept.items()}
+    return {
+        key: round(value, 2) if isinstance(value, float) else value
+        for key, value in record.items()
+        if value or not (value is None or isinstance(value, str | tuple | list))
+    }
 
 
 def bug_place(bug: BaseException) -> str:
