@@ -26,7 +26,8 @@ def clean(text: str) -> str:
     """
     if not (text.isascii() and text.isprintable()):
         text = "".join(_visible(text))
-    return " ".join(word for word in text.split(" ") if word)
+        return " ".join([word for word in text.split(" ") if word])
+    return " ".join(text.split())
 
 
 def _visible(text: str) -> Iterator[str]:
@@ -95,16 +96,17 @@ def unstructured(text: str, used: int) -> list[str]:
 
 def fold(start: str, words: Iterable[str]) -> str:
     """`start` and the words, one blank between them, lines of at most 76 octets where a word allows it, never more than 998."""
-    lines: list[str] = []
-    line, is_empty = start, True
+    lines: list[list[str]] = [[start]]
+    column = -1  # so that the first word stands on the first line
     for word in _bounded(words):
-        if len(line) + 1 + len(word) > LINE and not is_empty:
-            lines.append(line)
-            line = ""
-        line = f"{line} {word}"
-        is_empty = False
-    lines.append(line)
-    return "\r\n".join(lines)
+        if column >= 0 and column + 1 + len(word) > LINE:
+            lines.append([""])
+            column = 0
+        elif column < 0:
+            column = len(start)
+        lines[-1].append(word)
+        column += 1 + len(word)
+    return "\r\n".join([" ".join(line) for line in lines])
 
 
 def _bounded(words: Iterable[str]) -> Iterator[str]:

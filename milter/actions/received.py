@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 
 from milter.actions import headers
 from milter.model.mail import Connection
@@ -25,10 +26,16 @@ def field(connection: Connection, *, peer: str, hostname: str, protocol: str, qu
     host = _plain(connection.client_name) or "unknown"
     value = (
         f"from {_plain(connection.helo) or 'unknown'} ({host} {_plain(literal)}) by {_plain(hostname)} (insurer-milter)"
-        f" with {protocol} id {_plain(queue_id)}; {formatdate(seconds, localtime=True)}"
+        f" with {protocol} id {_ODD.sub('?', queue_id)}; {_date(int(seconds))}"
     )
     return headers.field("Received", value.encode("ascii", "replace"))
 
 
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, localtime=True)
+
+
+@lru_cache(maxsize=1_024)
 def _plain(text: str) -> str:
     return _ODD.sub("?", text[:_LONGEST])
