@@ -1,61 +1,38 @@
 """HTML source → what a reader sees of it: text by lines, quoted and hidden text apart, links and forms.
 
 Knows HTML as browsers build it (lexbor's tree) and the habits of mail programs that quote; must not know where the source comes
-from. A tree is built only when `html_bounds` says that it is safe; else a crude linear reading keeps text and targets.
+from. A tree is built only when `html_bounds` says that it is safe; else a crude linear reading keeps text and targets. The text is
+taken out of the tree in one piece: marks in it say where blocks end and where hidden or quoted elements begin and end.
 """
 
 from __future__ import annotations
 
 import html as entities
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from milter.mime import html_bounds
+from milter.mime import html_bounds, html_signs
+from milter.mime.html_signs import BREAK
 from milter.model.limits import Limits
 from milter.model.message import Link
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_INLINE, _TEXT, _BLOCK, _UNSEEN, _LINK, _IMAGE, _TARGET = range(7)
-_KINDS: dict[str | None, int] = dict.fromkeys(
-    _names(
-        "address article aside blockquote body br center dd details dialog dir div dl dt fieldset figcaption figure footer h1 h2 h3 h4 h5 h6 "
-        "header hgroup hr li listing main menu nav ol option p pre section summary table tbody td tfoot th thead tr ul xmp"
-    ),
-    _BLOCK,
-)
-_KINDS |= dict.fromkeys(
-    _names(
-        "script style template head title noframes noembed object applet select datalist iframe audio video canvas svg math "
-        "-comment !doctype -doctype"
-    ),
-    _UNSEEN,
-)
-_KINDS |= {"-text": _TEXT, "a": _LINK, "img": _IMAGE, "area": _TARGET, "form": _TARGET, "button": _TARGET, "input": _TARGET}
+_BLOCKS = ",".join(html_signs.BLOCKS)
+_BREAKING = frozenset(html_signs.BLOCKS)
+_UNSEEN = ",".join(html_signs.UNSEEN)
+_HEAD_ONLY = ",".join(html_signs.HEAD_ONLY)
 _KEPT_HIDDEN = frozenset(("object", "applet", "svg", "noembed", "noframes", "iframe"))
+_QUOTES = ",".join(["blockquote", *(f".{name}" for name in html_signs.QUOTE_CLASSES), *(f"#{name}" for name in html_signs.QUOTE_IDS)])
+_HIDING = {word: re.compile(pattern) for word, pattern in html_signs.HIDING.items()}
 _LONGEST_TARGET = 8_192
-_BREAK = "\x1e"  # between blocks while text is gathered: line ends of the source are mere blanks
-_TARGETS = {"area": "href", "form": "action", "button": "formaction", "input": "formaction"}
-_QUOTE_CLASSES = frozenset(("gmail_quote", "yahoo_quoted", "moz-cite-prefix", "protonmail_quote"))
-_QUOTE_IDS = frozenset(("divRplyFwdMsg", "appendonsend", "OLK_SRC_BODY_SECTION", "replySplit"))
-_QUOTES = "blockquote," + ",".join([*(f".{name}" for name in sorted(_QUOTE_CLASSES)), *(f"#{name}" for name in sorted(_QUOTE_IDS))])
-_QUOTE_SIGNS = ("quote", "QUOTE", "RplyFwd", "OLK_SRC", "replySplit")  # one of them is in every page that quotes
-_ZERO = r"\s{0,9}:\s{0,9}(?:0|0?\.0\d?|1px)(?:px|pt|em|rem|%)?\s{0,9}(?:[;!\"']|$)"
-# Property → what hides in it. Each pattern begins with a literal, which makes the search over the source quick.
-_HIDING = {
-    "display": re.compile(r"display\s{0,9}:\s{0,9}none"),
-    "visibility": re.compile(r"visibility\s{0,9}:\s{0,9}hidden"),
-    "font-size": re.compile("font-size" + _ZERO),
-    "max-height": re.compile("max-height" + _ZERO),
-    "opacity": re.compile("opacity" + _ZERO),
-    "mso-hide": re.compile(r"mso-hide\s{0,9}:\s{0,9}all"),
-    "text-indent": re.compile(r"text-indent\s{0,9}:\s{0,9}-\d{3}"),
-}
+_LINK_TEXTS = 1_000_000  # characters of links that are looked at in all
+_PICTURE_DEPTH = 30  # of a picture in a link
+_TARGETS = {"a": "href", "area": "href", "form": "action", "button": "formaction", "input": "formaction"}
+_TARGET = "a[href],area[href],form,button[formaction],input[formaction]"
+_HIDDEN, _HIDDEN_BLOCK, _QUOTED, _LEFT_OUT, _END = "hbqxe"  # follow the mark
+_MARK = "\ue000"  # of no language
 _CRUDE_TARGET = re.compile(r"""(?:href|action)[\t\n\r ]*+=[\t\n\r ]*+(?:"([^"<>]{1,2000}+)|'([^'<>]{1,2000}+)|([^\s"'<>]{1,2000}+))""", re.IGNORECASE)
 _CRUDE_TAG = re.compile(r"<[^<>]*+>")
 
@@ -85,40 +62,35 @@ def read(source: str, limits: Limits) -> Page:
 
 
 def _read_tree(source: str, limits: Limits) -> Page:
-    problem = html_bounds.problem(source, limits)
-    if problem:
+    octets = source.encode("utf-8", "replace")
+    signs = html_signs.look(octets)
+    simple = html_signs.TRICKY not in signs
+    if not (simple and html_bounds.is_small(octets, limits)) and (problem := html_bounds.problem(source, limits)):
         return _read_crudely(source, limits, problem)
-    parser = LexborHTMLParser(source.encode("utf-8", "replace"))
-    root = parser.root
+    parser = LexborHTMLParser(html_signs.with_breaks(octets) if simple else octets)
+    root, body = parser.root, parser.body
     if root is None:
         return Page()
-    walk = _Walk(limits, _hiding(source, root), _quoting(source, root))
-    if "<base" in source or "<BASE" in source:  # where relative links lead
-        walk.links.extend(Link(_target(node.attributes.get("href") or ""), "", "html") for node in root.css("base[href]")[:1])
-    walk.run(root)
-    return walk.page(lines="<pre" in source or "<PRE" in source)
-
-
-def _hiding(source: str, root: LexborNode) -> set[int]:
-    """Identities of the elements whose style keeps them from being seen."""
-    if "DISPLAY" in source or "STYLE" in source:
-        source = source.lower()
-    found: set[int] = set()
-    for word, pattern in _HIDING.items():
-        if word in source and pattern.search(source):
-            for node in root.css(f'[style*="{word}" i]'):
-                if pattern.search((node.attributes.get("style") or "").lower()):
-                    found.add(node.mem_id)
-    if " hidden" in source:
-        found.update(node.mem_id for node in root.css("[hidden]"))
-    return found
-
-
-def _quoting(source: str, root: LexborNode) -> set[int]:
-    """Identities of the elements that mail programs put around what they quote."""
-    if any(sign in source for sign in _QUOTE_SIGNS):
-        return {node.mem_id for node in root.css(_QUOTES)}
-    return set()
+    page = Page()
+    if "base" in signs:  # where relative links lead
+        page.links.extend(Link(_target(node.attributes.get("href") or ""), "", "html") for node in root.css("base[href]")[:1])
+    if not simple:
+        _add_breaks(root)
+    if "picture" in signs:
+        _write_out_pictures(root)
+    head = parser.head
+    mark = _mark(root, head, octets, signs)
+    if "link" in signs or "target" in signs:
+        _take_links(page, root.css(_TARGET if "target" in signs else "a[href]"), mark, limits)
+    text = (root if mark or body is None else body).text()
+    if "lines" in signs:  # preformatted: line ends of the source may matter
+        text = text.replace("\n", BREAK)
+    own, quoted, hidden = _sorted(text, mark) if mark else (text, "", "")
+    titles = "" if mark or head is None else BREAK.join(node.text() for node in head.css("title")[:1])
+    page.text, page.quoted, page.hidden = (
+        _tidy(text[: 4 * limits.text_chars])[: limits.text_chars] if text else "" for text in (own, quoted, hidden or titles)
+    )
+    return page
 
 
 def _read_crudely(source: str, limits: Limits, why: str) -> Page:
@@ -133,107 +105,123 @@ def _read_crudely(source: str, limits: Limits, why: str) -> Page:
     return Page(_tidy(text[: limits.text_chars]), links=links, incomplete=why)
 
 
-class _Walk:
-    """One pass over the tree, entering and leaving elements, without recursion."""
+def _add_breaks(root: LexborNode) -> None:
+    """Do in the tree what `html_signs.with_breaks` does in simple sources."""
+    for node in root.css(_BLOCKS):
+        node.insert_before(BREAK)
+        if last := node.last_child:
+            last.insert_after(BREAK)
 
-    def __init__(self, limits: Limits, hiding: set[int], quoting: set[int]) -> None:
-        self.limits, self.hiding, self.quoting = limits, hiding, quoting
-        self.own: list[str] = []
-        self.quoted: list[str] = []
-        self.hidden: list[str] = []
-        self.out = self.own
-        self.links: list[Link] = []
-        self.open_links: list[tuple[str, list[str], int]] = []  # (target, text list, its length at the start)
 
-    def run(self, root: LexborNode) -> None:
-        """Visit every node; text goes to the list of the innermost hiding or quoting element."""
-        stack: list[tuple[LexborNode, int, list[str] | None]] = []
-        node = root.first_child
-        kind_of, turns = _KINDS.get, bool(self.hiding or self.quoting)
-        while True:
-            if node is None:
-                if not stack:
-                    return
-                element, kind, before = stack.pop()
-                if kind == _BLOCK:
-                    self.out.append(_BREAK)
-                elif kind:
-                    self._close_link()
-                if before is not None:
-                    self.out = before
-                node = element.next
-                continue
-            tag = node.tag
-            kind = kind_of(tag, _INLINE)
-            if kind == _TEXT:
-                if text := node.text_content:
-                    self.out.append(text)
-                node = node.next
-                continue
-            if kind == _UNSEEN:
-                self._skip(node)
-                node = node.next
-                continue
-            before = self._turn(node) if turns else None
-            if kind == _BLOCK:
-                self.out.append(_BREAK)
-            elif kind:
-                kind = self._enter(node, kind, tag or "")
-            stack.append((node, kind, before))
-            node = node.first_child
+def _mark(root: LexborNode, head: LexborNode | None, octets: bytes, signs: AbstractSet[str]) -> str:
+    """Put marks around everything that is not plainly seen. Returns the mark, a character that the page does not hold; "" without any."""
+    hiding = [word for word in _HIDING if word in signs]
+    if not (hiding or "hidden" in signs or "quote" in signs or "unseen" in signs or _is_outside(head, octets)):
+        return ""
+    hidden: dict[int, LexborNode] = {}
+    for word in hiding:
+        pattern = _HIDING[word]
+        nodes = root.css(f'[style*="{word}" i]')
+        hidden.update({node.mem_id: node for node in nodes if pattern.search((node.attributes.get("style") or "").lower())})
+    if "hidden" in signs:
+        hidden.update({node.mem_id: node for node in root.css("[hidden]")})
+    hidden.pop(root.mem_id, None)
+    around = [(node, _HIDDEN_BLOCK if node.tag in _BREAKING else _HIDDEN, "", _break_after(node, hidden)) for node in hidden.values()]
+    if "quote" in signs:
+        around.extend((node, _QUOTED, "", "") for node in root.css(_QUOTES) if node.mem_id != root.mem_id)
+    title = head.css_first("title") if head else None
+    kept = title.mem_id if title else 0
+    for node in root.css(_UNSEEN):
+        is_kept = node.mem_id == kept or node.tag in _KEPT_HIDDEN
+        around.append((node, _HIDDEN, BREAK, "") if is_kept else (node, _LEFT_OUT, "", ""))
+    mark = _absent(root.text())
+    for node, kind, end, after in around:
+        node.insert_before(mark + kind)
+        node.insert_after(f"{end}{mark}{_END}{after}")
+    return mark
 
-    def _enter(self, node: LexborNode, kind: int, tag: str) -> int:
-        """Start a link, a picture or a form; returns what has to be done when it is left."""
-        if kind == _LINK:
-            return self._open_link(node)
-        if kind == _IMAGE:
-            if self.open_links:
-                self.out.append(f" {node.attributes.get('alt') or ''} ")
-            return _INLINE
-        attributes = node.attributes
-        url = attributes.get(_TARGETS[tag])
-        if (url is not None or tag == "form") and len(self.links) < self.limits.links:
+
+def _break_after(node: LexborNode, hidden: dict[int, LexborNode]) -> str:
+    """A BREAK when a block that is seen follows at once: it may have ended this element, so that its own BREAK is hidden here."""
+    above: LexborNode | None = node
+    for _ in range(4):
+        if above is None:
+            break
+        if (following := above.next) is not None:
+            return BREAK if following.tag in _BREAKING and following.mem_id not in hidden else ""
+        above = above.parent
+    return ""
+
+
+def _absent(text: str) -> str:
+    """A character that the text does not hold, so that nobody forges it."""
+    if _MARK not in text:
+        return _MARK
+    held = set(text)
+    return next(chr(number) for number in range(ord(_MARK), 0x110000) if chr(number) not in held)
+
+
+def _is_outside(head: LexborNode | None, octets: bytes) -> bool:
+    """True when a style or a title may stand in the body."""
+    lower = octets.lower()
+    written = sum(lower.count(b"<" + name.encode("ascii")) for name in html_signs.HEAD_ONLY)
+    return written > 0 and written != (len(head.css(_HEAD_ONLY)) if head else 0)
+
+
+def _sorted(text: str, mark: str) -> tuple[str, str, str]:
+    """Own, quoted and hidden text. What stands in a hidden element is hidden, whatever else it stands in."""
+    own: list[str] = []
+    quoted: list[str] = []
+    hidden: list[str] = []
+    left_out: list[str] = []
+    kinds = {_HIDDEN: hidden, _HIDDEN_BLOCK: hidden, _QUOTED: quoted, _LEFT_OUT: left_out}
+    first, *pieces = text.split(mark)
+    own.append(first)
+    outer: list[list[str]] = []
+    out = own
+    for piece in pieces:
+        kind = piece[0]
+        if kind == _END:
+            out = outer.pop()
+        else:
+            outer.append(out)
+            if kind == _HIDDEN_BLOCK:
+                out[-1] = out[-1].removesuffix(BREAK)  # what is not there breaks no line
+            if out is not left_out and (kind != _QUOTED or out is own):
+                out = kinds[kind]
+        out.append(piece[1:])
+    return "".join(own), "".join(quoted), "".join(hidden)
+
+
+def _write_out_pictures(root: LexborNode) -> None:
+    """Put the alternative texts of pictures in links where the reader sees the pictures."""
+    links = {node.mem_id for node in root.css("a[href]")}
+    for node in root.css("img[alt]") if links else ():
+        alt = node.attributes.get("alt")
+        above = node.parent if alt else None
+        for _ in range(_PICTURE_DEPTH):
+            if above is None:
+                break
+            if above.mem_id in links:
+                node.insert_before(f" {alt} ")
+                break
+            above = above.parent
+
+
+def _take_links(page: Page, nodes: list[LexborNode], mark: str, limits: Limits) -> None:
+    """The targets of links and forms, with what the reader sees of them."""
+    left = _LINK_TEXTS
+    for node in nodes[: limits.links]:
+        tag, attributes = node.tag or "", node.attributes
+        url = _target(attributes.get(_TARGETS[tag]) or "")
+        if tag == "a":
+            text = node.text() if left > 0 else ""
+            left -= len(text)
+            seen = _sorted(text, mark)[0] if mark and mark in text else text
+            page.links.append(Link(url, " ".join(seen[:4_000].split())[:500], "html"))
+        else:
             text = attributes.get("alt") or attributes.get("value") or ""
-            self.links.append(Link(_target(url or ""), text[:500], "button" if tag == "input" else tag))
-        if tag == "form":
-            self.out.append(_BREAK)
-            return _BLOCK
-        return _INLINE
-
-    def _close_link(self) -> None:
-        url, out, start = self.open_links.pop()
-        self.links.append(Link(_target(url), " ".join("".join(out[start : start + 200]).split())[:500], "html"))
-
-    def _skip(self, node: LexborNode) -> None:
-        """Elements whose inside is not shown as text."""
-        tag = node.tag
-        if tag in _KEPT_HIDDEN:
-            self.hidden.append(node.text() + _BREAK)
-        elif tag == "head":
-            self.hidden.extend(title.text() + _BREAK for title in node.css("title")[:1])
-
-    def _turn(self, node: LexborNode) -> list[str] | None:
-        """Switch the text list at a hiding or quoting element; returns the list to come back to."""
-        identity, before = node.mem_id, self.out
-        if identity in self.hiding:
-            self.out = self.hidden
-        elif before is self.own and identity in self.quoting:
-            self.out = self.quoted
-        return None if self.out is before else before
-
-    def _open_link(self, node: LexborNode) -> int:
-        url = node.attributes.get("href")
-        if url is None or len(self.links) + len(self.open_links) >= self.limits.links:
-            return _INLINE
-        self.open_links.append((url, self.out, len(self.out)))
-        return _LINK
-
-    def page(self, *, lines: bool) -> Page:
-        """The result. `lines`: the source holds preformatted text, so that its line ends may matter."""
-        most = self.limits.text_chars
-        texts = ["".join(out)[: 4 * most] for out in (self.own, self.quoted, self.hidden)]
-        own, quoted, hidden = (_tidy(text.replace("\n", _BREAK) if lines else text)[:most] for text in texts)
-        return Page(own, quoted, hidden, self.links)
+            page.links.append(Link(url, text[:500], "button" if tag == "input" else tag))
 
 
 def _target(url: str) -> str:
@@ -243,4 +231,8 @@ def _target(url: str) -> str:
 
 def _tidy(text: str) -> str:
     """One blank between words, no empty lines. Lines are the blocks of the page."""
-    return "\n".join(stripped for line in text.split(_BREAK) if line and (stripped := " ".join(line.split())))
+    lines = []
+    for line in text.split(BREAK):
+        if stripped := line.strip():
+            lines.append(stripped if stripped.isprintable() and "  " not in stripped else " ".join(stripped.split()))
+    return "\n".join(lines)

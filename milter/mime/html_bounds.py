@@ -8,8 +8,6 @@ follow, it keeps them open.
 from __future__ import annotations
 
 import re
-from itertools import repeat
-from operator import contains
 
 from milter.model.limits import Limits
 
@@ -30,10 +28,9 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ATTRIBUTES = re.compile(_ATTRIBUTE)
-_ODD_VALUE = re.compile(rf"""={_BLANK}(?:"[^"<>]*+[<>]|'[^'<>]*+[<>])""")
+_ATTRIBUTES_OF_OCTETS = re.compile(_ATTRIBUTE.encode("ascii"))
 # Elements with rules of their own that the count does not follow; mails show them rarely.
 _EXOTIC = re.compile(r"<(?:svg|math|frameset)", re.IGNORECASE)
-_ROOTS = re.compile(r"<[bBhH][oOtT][dDmM][yYlL]")
 
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _ROOT = _names("html head body")
@@ -49,6 +46,7 @@ _CLOSES = {
 } | dict.fromkeys(_names("p div table ul ol center blockquote h1 h2 h3 h4 h5 h6 pre section article header footer form"), ("p",))  # fmt: skip
 
 _FEW_TAGS = 500
+_MOST_ROOTS = 4
 _MOST_STEPS = 2_000_000  # sum of the depth over all tags: the work of a tree builder
 _MOST_REBUILT = 100_000  # formatting elements rebuilt in all
 _ATTRIBUTES_OF_ONE = 256
@@ -56,10 +54,7 @@ _ATTRIBUTES_OF_ONE = 256
 
 def problem(html: str, limits: Limits) -> str:
     """Why no tree of `html` may be built, in fixed words; "" when it may. Linear, never raises."""
-    few = html.count("<") <= min(_FEW_TAGS, limits.html_depth)
-    if few and _is_tame(html):
-        return ""
-    if not few and _EXOTIC.search(html):
+    if _EXOTIC.search(html):
         return "HTML with exotic elements"
     count = Count(limits)
     pos, match_token, find = 0, _TOKEN.match, html.find
@@ -87,18 +82,23 @@ def problem(html: str, limits: Limits) -> str:
     return count.word
 
 
-def _is_tame(html: str) -> bool:
-    """True when every tag ends at the first ">" after it and has few attributes."""
-    pieces = html.split("<")
-    del pieces[0]
-    if not all(map(contains, pieces, repeat(">"))):
+def is_small(octets: bytes, limits: Limits) -> bool:
+    """True when a source whose tags all end at the first ">" after them is harmless without a closer look.
+
+    Nothing nests deeper than there are start tags; an end tag costs at most a look at everything that is open.
+    """
+    ends = octets.count(b"</")
+    starts = octets.count(b"<") - ends
+    if starts > min(_FEW_TAGS, limits.html_depth) or starts * ends > _MOST_STEPS:
         return False
-    if pieces and max(map(len, pieces)) > 2 * _ATTRIBUTES_OF_ONE:
+    pieces = octets.split(b"<")
+    if max(map(len, pieces)) > 2 * _ATTRIBUTES_OF_ONE:
         for piece in pieces:
-            end = piece.find(">")
-            if end > 2 * _ATTRIBUTES_OF_ONE and len(_ATTRIBUTES.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE:
+            end = piece.find(b">")
+            if end > 2 * _ATTRIBUTES_OF_ONE and len(_ATTRIBUTES_OF_OCTETS.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE:
                 return False
-    return not _ODD_VALUE.search(html) and len(_ROOTS.findall(html)) <= 4
+    lower = octets.lower()
+    return lower.count(b"<body") + lower.count(b"<html") <= _MOST_ROOTS
 
 
 class Count:
@@ -151,7 +151,11 @@ class Count:
     def close(self, name: str) -> None:
         """An end tag."""
         stack = self.stack
-        if stack and stack[-1] == name:
+        if not stack or stack[-1] != name:
+            self.steps += len(stack)  # a tree builder looks for it
+            if self.steps > _MOST_STEPS:
+                self.word = "HTML too entangled"
+        else:
             stack.pop()
             if name in _FORMATTING:
                 self.formatting -= self.formatting > 0

@@ -122,6 +122,50 @@ def test_stops_at_the_limits() -> None:
     assert (len(page.links), len(page.text)) == (5, 10)
 
 
+@pytest.mark.parametrize("tricky", ["", "<img title='>'>", "1 < 2", "<!-- <p> -->"])
+def test_breaks_lines_alike_in_simple_and_tricky_sources(tricky: str) -> None:
+    """Where a block ends does not depend on whether its source has odd tags elsewhere."""
+    page = read(f"{tricky}<div>a<b>b</b><table><tr><td>c<td>d</table>e<br>f</div>g", LIMITS)
+    assert page.text.splitlines()[-5:] == ["c", "d", "e", "f", "g"]
+    assert page.text.splitlines()[-6].endswith("ab")
+
+
+def test_what_looks_like_a_block_inside_a_tag_changes_no_tag() -> None:
+    """No name of a tag and no attribute is cut in two, so nothing is hidden or linked that readers see otherwise."""
+    page = read("<script<p>vu</script<p> <i hidden<p>vu</i> <i a=1hidden<p>vu</i> <i a='>'hidden<p>vu</i>", LIMITS)
+    assert (page.text.split(), page.hidden) == (["vu"] * 4, "")
+
+
+@pytest.mark.parametrize("forged", ["\ue000", "&#xe000;", "\ue000&#xe001;", "\ue000e", "\ue000h"])
+def test_nobody_forges_where_hidden_text_ends(forged: str) -> None:
+    """No character of a page is taken for the end or the start of a hidden element."""
+    page = read(f"<p>a{forged}b<p hidden>c{forged}d", LIMITS)
+    assert (page.text[0], page.text[-1], page.hidden[0], page.hidden[-1]) == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("source", "own", "quoted", "hidden"),
+    [
+        ("<blockquote>q<p hidden>h</p>q</blockquote>o", "o", "qq", "h"),
+        ("<p hidden>h<span class=gmail_quote>h</span></p>o", "o", "", "hh"),
+        ("<div hidden><style>s</style>h</div>o<style>s</style>o", "oo", "", "h"),
+        ("o<div hidden>h</div>o<3", "oo<3", "", "h"),
+        ("o<div hidden>h</div><p hidden>h</p>o", "oo", "", "h\nh"),
+        ("<p>o</p><i hidden>h</i>o", "o\no", "", "h"),
+        ("o<p hidden>h<p>o", "o\no", "", "h"),
+        ("<table><tr><td>o<tr><td hidden>h<tr><td>o", "o\no", "", "h"),
+        ("<object>h<script>s</script></object>o", "o", "", "h"),
+        ("<body hidden>h", "", "", "h"),
+        ("<title>t</title><style>s</style><p>o<title>s</title>o", "oo", "", "t"),
+        ("<a href=x>o<i hidden>h</i></a>", "o", "", "h"),
+    ],
+)
+def test_sorts_nested_kinds(source: str, own: str, quoted: str, hidden: str) -> None:
+    """Hidden inside quoted is hidden; what no reader shows at all is left out of both."""
+    page = read(source, LIMITS)
+    assert (page.text, page.quoted, page.hidden) == (own, quoted, hidden)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=100) | st.lists(st.sampled_from(["<", ">", "/", "a", " href=", '"', "'", "!--", "-->", "&", "div", "\0", "x"])).map("".join))
 def test_reading_never_raises(source: str) -> None:

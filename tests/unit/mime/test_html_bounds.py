@@ -89,7 +89,6 @@ def test_never_counts_less_than_half_of_the_real_depth(tags: list[str], times: i
     html = "x".join(tags) * times
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(html_bounds, "Count", Spy)
-        patch.setattr(html_bounds, "_FEW_TAGS", -1)
         word = problem(html, Limits(html_depth=10**6))
     root = LexborHTMLParser(html.encode()).root
     assert root is not None

@@ -1,0 +1,98 @@
+"""What may stand in an HTML source, found in one pass: the reader of pages then looks only for what is there.
+
+Knows the words that announce quotes, hiding, links and unusual tags; must not know trees. A sign may promise too much, never too
+little. All signs are one automaton (RE2), so that the cost is linear and hardly depends on how many there are.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import re2
+
+_MEMORY = 64_000_000  # octets; the automaton uses a small part
+_BLANKS = r"[\t\n\f\r ]*"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+UNSEEN = _names("script style template title noframes noembed object applet select datalist iframe audio video canvas svg math")
+HEAD_ONLY = ("style", "title")  # also unseen; honest mails have them in <head>
+QUOTE_CLASSES = ("gmail_quote", "moz-cite-prefix", "protonmail_quote", "yahoo_quoted")
+QUOTE_IDS = ("OLK_SRC_BODY_SECTION", "appendonsend", "divRplyFwdMsg", "replySplit")
+# Property → what hides in it.
+_ZERO = r"\s{0,9}:\s{0,9}(?:0|0?\.0\d?|1px)(?:px|pt|em|rem|%)?\s{0,9}(?:[;!\"']|$)"
+HIDING = {
+    "display": r"display\s{0,9}:\s{0,9}none",
+    "visibility": r"visibility\s{0,9}:\s{0,9}hidden",
+    "font-size": "font-size" + _ZERO,
+    "max-height": "max-height" + _ZERO,
+    "opacity": "opacity" + _ZERO,
+    "mso-hide": r"mso-hide\s{0,9}:\s{0,9}all",
+    "text-indent": r"text-indent\s{0,9}:\s{0,9}-\d{3}",
+}
+
+TRICKY = "tricky"  # a tag that does not end at the first ">" after it, or another "<" that confuses
+_SIGNS = {
+    "anything": "",
+    TRICKY: rf"""<[^<>]*(?:<|\z)|={_BLANKS}(?:"[^"<>]*[<>]|'[^'<>]*[<>])""",
+    "unseen": "<(?:" + "|".join(name for name in UNSEEN if name not in HEAD_ONLY) + ")",
+    "quote": "|".join(("<blockquote", *QUOTE_CLASSES, *QUOTE_IDS)),
+    "base": "<base",
+    "lines": "<(?:pre|xmp|listing)",
+    "target": "<(?:area|form|button|input)",
+    "link": "href",
+    "picture": rf"alt{_BLANKS}={_BLANKS}(?:\"[^\"]|'[^']|[^\t\n\f\r \"'>])",
+    "hidden": r"""[\t\n\f\r /"']hidden[\t\n\f\r />=]""",
+} | {name: pattern.replace("{0,9}", "*").replace("|$)", ")") for name, pattern in HIDING.items()}  # a source ends with no style
+_NAMES = tuple(_SIGNS)
+
+
+def look(octets: bytes) -> frozenset[str]:
+    """The names of all signs in the source; every name when the automaton fails. Linear, never raises."""
+    found = _automaton().Match(octets)
+    return frozenset([_NAMES[number] for number in found]) or frozenset(_NAMES)
+
+
+@cache
+def _automaton() -> re2.Set:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.case_sensitive = False
+    options.dot_nl = True
+    options.max_mem = _MEMORY
+    automaton = re2.Set.SearchSet(options)
+    for pattern in _SIGNS.values():
+        automaton.Add(pattern)
+    automaton.Compile()
+    return automaton
+
+
+def tag_pattern(names: tuple[str, ...]) -> str:
+    """A regular expression for any of the names in any case; shared beginnings are tried once, the first names first."""
+    rest: dict[str, list[str]] = {}
+    for name in names:
+        if name:
+            rest.setdefault(name[0], []).append(name[1:])
+    if not rest:
+        return ""
+    branches = "|".join((f"[{first}{first.upper()}]" if first.isalpha() else first) + tag_pattern(tuple(more)) for first, more in rest.items())
+    if "" in names:
+        return f"(?:{branches})?+"
+    return f"(?:{branches})" if len(rest) > 1 else branches
+
+
+BLOCKS = _names(
+    "td tr p div br table li tbody th center h1 h2 h3 h4 h5 h6 ul address article aside blockquote body dd details dialog dir dl dt fieldset "
+    "figcaption figure footer form header hgroup hr listing main menu nav ol option pre section summary tfoot thead xmp"
+)
+_BLOCK_TAG = re.compile(rf"<(?=/?{tag_pattern(BLOCKS)}[\t\n\f\r />])".encode("ascii"))
+BREAK = "\f"  # a blank for every HTML parser, so that it changes no tree
+
+
+def with_breaks(octets: bytes) -> bytes:
+    """The source with a BREAK before the tags of every block. Only for sources that are not TRICKY: there no "<" stands inside a tag."""
+    return _BLOCK_TAG.sub(b"\f<", octets)
