@@ -155,7 +155,7 @@ def equip(built: Stand, store: Store, ledger: Ledger) -> None:
 
 
 async def test_a_next_hop_that_fails_at_random(tmp_path: Path, report: Report) -> None:
-    """A 250 means delivered once or held; after a failure reply nothing is delivered but where the answer to the final dot was lost, and that is said."""
+    """A 250 means delivered once or held; after a failure reply none is, but where the answer to the final dot was lost, as the journal says."""
     next_hop = FailingNextHop()
     ledger = Ledger()
     async with await Store.open(tmp_path / "quarantine") as store, stand(next_hop, deadlines=PATIENCE, probe=False) as built:
