@@ -94,10 +94,10 @@ class _Reading:
 
     def take_other_alternative(self, leaf: Leaf, seen: set[str]) -> None:
         """The plain alternative: only lines with a word that is not in `seen`."""
-        lines = leaf.part.text.split("\n")
-        new = [line for line in lines if not seen.issuperset(line.split()) and not seen.issuperset(_words_of(line))]
+        text = leaf.part.text
+        new = {word for word in set(text.split()) - seen if _is_word(word)}
         if new:
-            self.take_text("\n".join(new), quoted=leaf.quoted)
+            self.take_text("\n".join(line for line in text.split("\n") if not new.isdisjoint(line.split())), quoted=leaf.quoted)
 
     def _keep(self, texts: list[str], text: str) -> None:
         if not text:
@@ -129,6 +129,6 @@ class _Reading:
         return Content(gathered, tuple(self.links), tuple(self.incomplete))
 
 
-def _words_of(line: str) -> list[str]:
-    """The words of a line but for links and marks, which the two alternatives always write differently."""
-    return [word for word in line.split() if "://" not in word and "www." not in word and any(character.isalnum() for character in word)]
+def _is_word(word: str) -> bool:
+    """False for links and marks, which the two alternatives always write differently."""
+    return "://" not in word and "www." not in word and any(character.isalnum() for character in word)

@@ -1,17 +1,15 @@
 """What may stand in an HTML source, found in one pass: the reader of pages then looks only for what is there.
 
 Knows the words that announce quotes, hiding, links and unusual tags; must not know trees. A sign may promise too much, never too
-little. All signs are one automaton (RE2), so that the cost is linear and hardly depends on how many there are.
+little.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
 
-import re2
+from milter.mime.signs import Signs
 
-_MEMORY = 64_000_000  # octets; the automaton uses a small part
 _BLANKS = r"[\t\n\f\r ]*"
 
 
@@ -36,8 +34,7 @@ HIDING = {
 }
 
 TRICKY = "tricky"  # a tag that does not end at the first ">" after it, or another "<" that confuses
-_SIGNS = {
-    "anything": "",
+_PATTERNS = {
     TRICKY: rf"""<[^<>]*(?:<|\z)|={_BLANKS}(?:"[^"<>]*[<>]|'[^'<>]*[<>])""",
     "unseen": "<(?:" + "|".join(name for name in UNSEEN if name not in HEAD_ONLY) + ")",
     "quote": "|".join(("<blockquote", *QUOTE_CLASSES, *QUOTE_IDS)),
@@ -48,27 +45,7 @@ _SIGNS = {
     "picture": rf"alt{_BLANKS}={_BLANKS}(?:\"[^\"]|'[^']|[^\t\n\f\r \"'>])",
     "hidden": r"""[\t\n\f\r /"']hidden[\t\n\f\r />=]""",
 } | {name: pattern.replace("{0,9}", "*").replace("|$)", ")") for name, pattern in HIDING.items()}  # a source ends with no style
-_NAMES = tuple(_SIGNS)
-
-
-def look(octets: bytes) -> frozenset[str]:
-    """The names of all signs in the source; every name when the automaton fails. Linear, never raises."""
-    found = _automaton().Match(octets)
-    return frozenset([_NAMES[number] for number in found]) or frozenset(_NAMES)
-
-
-@cache
-def _automaton() -> re2.Set:
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.case_sensitive = False
-    options.dot_nl = True
-    options.max_mem = _MEMORY
-    automaton = re2.Set.SearchSet(options)
-    for pattern in _SIGNS.values():
-        automaton.Add(pattern)
-    automaton.Compile()
-    return automaton
+look = Signs(_PATTERNS, utf8=False).look
 
 
 def tag_pattern(names: tuple[str, ...]) -> str:

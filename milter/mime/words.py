@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import re
 
+from milter.mime.signs import Signs
 from milter.model.message import Words
 
-# One of these is in every text that quotes; without them the lines need not be looked at.
-_HEADER_SIGNS = ("de :", "de\xa0:", "de:", "from:", "from :", "von:", "expéditeur")
-_QUOTE_SIGNS = (">", "---", "wrote", "écrit", "schrieb", "escribió", "ha scritto", " message", "nachricht", *_HEADER_SIGNS)
 _CLOSING_SIGNS = (
     "\n--", "cordialement", "salutations", "bien à vous", "à bientôt", "sentiments", "regards", "sincerely", "faithfully", "wishes",
     "grüße", "gruß", "hochachtung", "mfg",
 )  # fmt: skip
+# What is in every text that quotes, that has header lines of a quoted mail, that closes: without it the lines need not be looked at.
+_SIGNS = Signs(
+    {
+        "quote": ">|--|wrote|écrit|schrieb|escribió|ha scritto|forwarded message|début du message|weitergeleiteten nachricht",
+        "header": r"(?:de|from|von|expéditeur)\*?[ \x{a0}]?:",
+        "closing": "|".join(_CLOSING_SIGNS),
+    },
+    utf8=True,
+)
 _INTRODUCTION = re.compile(
     r"(?:a écrit|ai écrit|\Aécrit|\Aa écrit|wrote|schrieb(?: .{0,120})?|escribió|ha scritto)[ \xa0]{0,2}:[ \t]{0,9}$", re.IGNORECASE
 )
@@ -46,13 +53,12 @@ def split(text: str) -> Words:
     """Split plain text into own, quoted and signature. Linear, never raises."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lower, quoted = text.lower(), ""
-    if any(sign in lower for sign in _QUOTE_SIGNS):
-        own_lines, quoted_lines = _quotes(text.split("\n"), headers=any(sign in lower for sign in _HEADER_SIGNS))
+    signs, quoted = _SIGNS.look(text.encode("utf-8", "replace")), ""
+    if "quote" in signs or "header" in signs:
+        own_lines, quoted_lines = _quotes(text.split("\n"), headers="header" in signs)
         if quoted_lines and any(_has_letters(line) for line in own_lines):
             text, quoted = "\n".join(own_lines), _join(quoted_lines)
-            lower = text.lower()
-    cut = _closing_line(text, lower)
+    cut = _closing_line(text, text.lower()) if "closing" in signs else None
     if cut is None:
         return Words(text.strip(), quoted)
     lines = text.split("\n")
