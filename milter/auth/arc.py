@@ -49,7 +49,7 @@ class _Set:
 
 async def validate(message: Message, canonical: Canonical, resolver: Resolver, limits: Limits) -> ArcFact:
     """The chain's state: `none` without ARC fields, `pass`, `fail` with its cause, `temperror` when a key is not to be had."""
-    if not any(message.all(key) for key in (_RESULTS, _SIGNATURE, _SEAL)):
+    if not any(canonical.count(key) for key in (_RESULTS, _SIGNATURE, _SEAL)):
         return ArcFact()
     sets = _read_sets(message, limits)
     if isinstance(sets, str):

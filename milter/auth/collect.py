@@ -35,7 +35,7 @@ async def collect(mail: Mail, message: Message, resolver: Resolver, limits: Limi
     arc_fact = await arc.validate(message, canonical, resolver, limits)
     proven = _proven(spf_fact, dkim_facts)
     doubts = _doubts(spf_fact, dkim_facts, evaluation, arc_fact)
-    ignored = len(message.all("dkim-signature")) - len(signatures)
+    ignored = canonical.count("dkim-signature") - len(signatures)
     if ignored > 0:
         doubts += (f"dkim: {ignored} more signatures not verified",)
     return AuthFacts(

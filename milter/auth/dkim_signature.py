@@ -92,7 +92,7 @@ def read_signature(tags: dict[str, str], limits: Limits, *, identity: str | None
         return refuse(tags, AuthResult.PERMERROR, cause)
     if len(names) > limits.dkim_signed_fields:
         return refuse(tags, AuthResult.POLICY, f"h= names more than {limits.dkim_signed_fields} fields")
-    draft = Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector, names, *relaxed)
+    draft = Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector, names, *relaxed, identity_domain=domain)
     return _with_options(draft, tags, identity)
 
 
@@ -113,6 +113,8 @@ def _with_options(draft: Signature, tags: dict[str, str], identity: str | None) 
         if parsed is None or not parsed.is_within(draft.domain):
             return refuse(tags, AuthResult.PERMERROR, "i= is outside d=")
         identity_domain = parsed
+    if identity_domain is draft.domain and expires is None and numbers["l"] is None:
+        return draft
     return replace(draft, length=numbers["l"], identity_domain=identity_domain, expires=expires)
 
 

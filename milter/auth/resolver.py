@@ -28,12 +28,16 @@ class DnsStatus(StrEnum):
     @property
     def is_temporary(self) -> bool:
         """True when asking later may give another answer: the caller reports `temperror`."""
-        return self in (DnsStatus.SERVFAIL, DnsStatus.TIMEOUT, DnsStatus.REFUSED, DnsStatus.MALFORMED)
+        return self not in _LASTING
 
     @property
     def is_void(self) -> bool:
         """True for the two answers without records (RFC 7208 §4.6.4 "void lookups")."""
-        return self in (DnsStatus.NXDOMAIN, DnsStatus.NODATA)
+        return self in _VOID
+
+
+_VOID = (DnsStatus.NXDOMAIN, DnsStatus.NODATA)
+_LASTING = (DnsStatus.OK, *_VOID)
 
 
 @dataclass(frozen=True, slots=True)

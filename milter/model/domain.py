@@ -26,6 +26,12 @@ class Domain:
             if not 0 < len(label) < 64:
                 raise ValueError(f"domain label empty or longer than 63 octets: {name[:80]!r}")
 
+    def __eq__(self, other: object) -> bool:  # as dataclass would write it, but without two tuples; compared very often
+        return self.name == other.name if other.__class__ is Domain else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __str__(self) -> str:
         return self.name
 

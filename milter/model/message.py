@@ -86,7 +86,7 @@ class Message:
 
     def all(self, key: str) -> tuple[Field, ...]:
         """Every field with this lower-case name, from the top."""
-        return tuple(field for field in self.fields if field.key == key)
+        return tuple([field for field in self.fields if field.key == key])
 
     @property
     def body(self) -> bytes:
