@@ -47,6 +47,7 @@ class UdpResolver:
         self.counters = Counters()
         self._servers = [_Server(host, port) for host, port in servers]
         self._timeout = timeout
+        self._waits = tuple(weight * timeout / sum(_WEIGHTS) for weight in _WEIGHTS)
         self._closed = False
         self._slots = asyncio.Semaphore(concurrency)
         self._max_records = max_records
@@ -92,11 +93,9 @@ class UdpResolver:
 
     def _plan(self) -> list[tuple[_Server, tuple[float, ...]]]:
         """Who is asked, and the waits in seconds after each sending; all waits together are the time of one question."""
-        unit = self._timeout / sum(_WEIGHTS)
-        waits = tuple(weight * unit for weight in _WEIGHTS)
         servers = list(self._servers)
         if len(servers) == 1:
-            return [(servers[0], waits)]
+            return [(servers[0], self._waits)]
         each = self._timeout / len(servers)
         return [(server, (each / 3, each * 2 / 3)) for server in servers]
 
