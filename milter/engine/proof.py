@@ -1,8 +1,8 @@
 """For which insurer an authenticated author speaks: the one place where authentication and registry meet.
 
 A proof needs both: the author domain is listed for that insurer in a role that may speak (and somebody checked it), and
-what is authenticated is that author domain itself (DMARC's alignment, RFC 9989; without a DMARC record the same
-organization), or an official domain of the same insurer. So an official signature replayed below a stranger's From proves
+what is authenticated is that author domain itself (DMARC's pass, RFC 9989), its organization, or an official domain of the
+same insurer. So an official signature replayed below a stranger's From proves
 nothing, and neither does a stranger's signature below an official From. Must not know rules.
 """
 
@@ -37,7 +37,8 @@ def proof(auth: AuthFacts, insurer: str, registry: Registry) -> ProofFacts:
     entry, role = _listed(author, organisation, registry)
     if entry is None or not entry.proves:
         in_doubt = listed and not authenticated and _holds(_unanswered(auth), author)
-        return ProofFacts(False, role, None, in_doubt, authenticated, listed and authenticated)
+        has_domain = any(own.excuses for own in organisation.domains)
+        return ProofFacts(False, role, None, in_doubt, authenticated, listed and authenticated, has_domain)
     if auth.author_proven:
         return ProofFacts(True, role, author, False, True, True)
     proving = _proving(author, entry, auth.proven, registry)

@@ -20,7 +20,8 @@ class ProofFacts:
     `role` is the registry role that the author domain has for that insurer, "" when it has none; `domain` is the
     proving domain. `in_doubt` is True when only a temporary DNS failure kept the proof away. `author_authenticated`
     says that the author domain itself is authenticated, whoever it belongs to; `registered` that it moreover is listed, be it
-    for another organisation or in a role that proves nothing: such an author may name insurers as it likes.
+    for another organisation or in a role that proves nothing: such an author may name insurers as it likes. `insurer_has_domain` is
+    False when the registry knows no domain of the insurer that its own mail could come from.
     """
 
     speaks: bool = False
@@ -29,6 +30,7 @@ class ProofFacts:
     in_doubt: bool = False
     author_authenticated: bool = False
     registered: bool = False
+    insurer_has_domain: bool = True
 
 
 class Wording(Protocol):

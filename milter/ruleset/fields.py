@@ -137,6 +137,13 @@ _SPECS = (
         ROLES,
     ),
     FieldSpec(
+        "proof.insurer_has_domain",
+        FieldType.FLAG,
+        "The registry knows a domain from which the claimed insurer's own mail could come.",
+        lambda facts: facts.proof.insurer_has_domain,
+        ("true", "false"),
+    ),
+    FieldSpec(
         "proof.author_authenticated",
         FieldType.FLAG,
         "The author domain itself is authenticated, whoever it belongs to.",
