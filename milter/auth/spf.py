@@ -246,6 +246,7 @@ def _within(address: str, network: object) -> bool:
         return False
 
 
+@lru_cache(maxsize=_CACHED)
 def _client(text: str | None) -> IPv4Address | IPv6Address | None:
     """The client's address; an IPv4-mapped one is IPv4 (RFC 7208 §5)."""
     try:

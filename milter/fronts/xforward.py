@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from milter.model.mail import Connection
 
@@ -46,6 +47,7 @@ def decoded(value: str) -> str:
     return octets.decode("utf-8", "replace")
 
 
+@lru_cache(maxsize=1_024)
 def address(value: str) -> str | None:
     """The IP address of an ADDR value in its usual form, or None."""
     text = decoded(value)
