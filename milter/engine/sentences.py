@@ -15,9 +15,11 @@ from milter.ruleset.selection import Bound
 
 DOUBT_RULE = "proof-in-doubt"
 _DOUBT = {
-    "fr": "L’origine n’a pas pu être vérifiée\u00a0: une panne passagère du DNS empêche de savoir si {sender_domain} l’a vraiment envoyé pour {insurer}.",
+    "fr": "L’origine n’a pas pu être vérifiée\u00a0: une panne passagère du DNS empêche de savoir si {sender_domain} l’a vraiment "
+    "envoyé pour {insurer}.",
     "en": "The origin could not be verified: a passing DNS failure leaves it open whether {sender_domain} really sent it for {insurer}.",
-    "de": "Die Herkunft konnte nicht geprüft werden: Wegen einer vorübergehenden DNS-Störung ist offen, ob {sender_domain} sie wirklich für {insurer} versandt hat.",
+    "de": "Die Herkunft konnte nicht geprüft werden: Wegen einer vorübergehenden DNS-Störung ist offen, ob {sender_domain} sie wirklich "
+    "für {insurer} versandt hat.",
 }
 _NOWHERE = {"fr": "une adresse sans domaine", "en": "an address without a domain", "de": "einer Adresse ohne Domain"}
 
