@@ -65,7 +65,7 @@ def _read_tree(source: str, limits: Limits) -> Page:
     octets = source.encode("utf-8", "replace")
     signs = html_signs.look(octets)
     simple = html_signs.TRICKY not in signs
-    if not (simple and html_bounds.is_small(octets, limits)) and (problem := html_bounds.problem(source, limits)):
+    if not html_bounds.is_small(octets, signs, limits) and (problem := html_bounds.problem(source, limits)):
         return _read_crudely(source, limits, problem)
     parser = LexborHTMLParser(html_signs.with_breaks(octets) if simple else octets)
     root, body = parser.root, parser.body
@@ -78,17 +78,17 @@ def _read_tree(source: str, limits: Limits) -> Page:
         _add_breaks(root)
     if "picture" in signs:
         _write_out_pictures(root)
-    head = parser.head
-    mark = _mark(root, head, octets, signs)
+    title = parser.head.css_first("title") if parser.head and "head only" in signs else None
+    apart = "head only" in signs and (body is None or body.css_matches(_HEAD_ONLY))
+    mark = _mark(root, title, signs, apart=apart)
     if "link" in signs or "target" in signs:
         _take_links(page, root.css(_TARGET if "target" in signs else "a[href]"), mark, limits)
     text = (root if mark or body is None else body).text()
     if "lines" in signs:  # preformatted: line ends of the source may matter
         text = text.replace("\n", BREAK)
-    own, quoted, hidden = _sorted(text, mark) if mark else (text, "", "")
-    titles = "" if mark or head is None else BREAK.join(node.text() for node in head.css("title")[:1])
+    own, quoted, hidden = _sorted(text, mark) if mark else (text, "", title.text() if title else "")
     page.text, page.quoted, page.hidden = (
-        _tidy(text[: 4 * limits.text_chars])[: limits.text_chars] if text else "" for text in (own, quoted, hidden or titles)
+        _tidy(text[: 4 * limits.text_chars])[: limits.text_chars] if text else "" for text in (own, quoted, hidden)
     )
     return page
 
@@ -113,10 +113,13 @@ def _add_breaks(root: LexborNode) -> None:
             last.insert_after(BREAK)
 
 
-def _mark(root: LexborNode, head: LexborNode | None, octets: bytes, signs: AbstractSet[str]) -> str:
-    """Put marks around everything that is not plainly seen. Returns the mark, a character that the page does not hold; "" without any."""
+def _mark(root: LexborNode, title: LexborNode | None, signs: AbstractSet[str], *, apart: bool) -> str:
+    """Put marks around everything that is not plainly seen; `apart`: a style or title stands in the body.
+
+    Returns the mark, a character that the page does not hold; "" when there is nothing to mark.
+    """
     hiding = [word for word in _HIDING if word in signs]
-    if not (hiding or "hidden" in signs or "quote" in signs or "unseen" in signs or _is_outside(head, octets)):
+    if not (hiding or "hidden" in signs or "quote" in signs or "unseen" in signs or apart):
         return ""
     hidden: dict[int, LexborNode] = {}
     for word in hiding:
@@ -129,7 +132,6 @@ def _mark(root: LexborNode, head: LexborNode | None, octets: bytes, signs: Abstr
     around = [(node, _HIDDEN_BLOCK if node.tag in _BREAKING else _HIDDEN, "", _break_after(node, hidden)) for node in hidden.values()]
     if "quote" in signs:
         around.extend((node, _QUOTED, "", "") for node in root.css(_QUOTES) if node.mem_id != root.mem_id)
-    title = head.css_first("title") if head else None
     kept = title.mem_id if title else 0
     for node in root.css(_UNSEEN):
         is_kept = node.mem_id == kept or node.tag in _KEPT_HIDDEN
@@ -159,13 +161,6 @@ def _absent(text: str) -> str:
         return _MARK
     held = set(text)
     return next(chr(number) for number in range(ord(_MARK), 0x110000) if chr(number) not in held)
-
-
-def _is_outside(head: LexborNode | None, octets: bytes) -> bool:
-    """True when a style or a title may stand in the body."""
-    lower = octets.lower()
-    written = sum(lower.count(b"<" + name.encode("ascii")) for name in html_signs.HEAD_ONLY)
-    return written > 0 and written != (len(head.css(_HEAD_ONLY)) if head else 0)
 
 
 def _sorted(text: str, mark: str) -> tuple[str, str, str]:

@@ -8,7 +8,9 @@ follow, it keeps them open.
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 
+from milter.mime import html_signs
 from milter.model.limits import Limits
 
 
@@ -46,10 +48,10 @@ _CLOSES = {
 } | dict.fromkeys(_names("p div table ul ol center blockquote h1 h2 h3 h4 h5 h6 pre section article header footer form"), ("p",))  # fmt: skip
 
 _FEW_TAGS = 500
-_MOST_ROOTS = 4
 _MOST_STEPS = 2_000_000  # sum of the depth over all tags: the work of a tree builder
 _MOST_REBUILT = 100_000  # formatting elements rebuilt in all
 _ATTRIBUTES_OF_ONE = 256
+_LONG = 2 * _ATTRIBUTES_OF_ONE  # octets; a shorter tag has fewer attributes
 
 
 def problem(html: str, limits: Limits) -> str:
@@ -82,23 +84,25 @@ def problem(html: str, limits: Limits) -> str:
     return count.word
 
 
-def is_small(octets: bytes, limits: Limits) -> bool:
-    """True when a source whose tags all end at the first ">" after them is harmless without a closer look.
+def is_small(octets: bytes, signs: AbstractSet[str], limits: Limits) -> bool:
+    """True when a source (and what `html_signs.look` says of it) is harmless without a closer look.
 
     Nothing nests deeper than there are start tags; an end tag costs at most a look at everything that is open.
     """
-    ends = octets.count(b"</")
-    starts = octets.count(b"<") - ends
-    if starts > min(_FEW_TAGS, limits.html_depth) or starts * ends > _MOST_STEPS:
+    if html_signs.TRICKY in signs or html_signs.ROOTS in signs:
         return False
+    tags = octets.count(b"<")
+    if tags > _FEW_TAGS or tags > limits.html_depth:
+        ends = octets.count(b"</")
+        if tags - ends > min(_FEW_TAGS, limits.html_depth) or (tags - ends) * ends > _MOST_STEPS:
+            return False
     pieces = octets.split(b"<")
-    if max(map(len, pieces)) > 2 * _ATTRIBUTES_OF_ONE:
-        for piece in pieces:
-            end = piece.find(b">")
-            if end > 2 * _ATTRIBUTES_OF_ONE and len(_ATTRIBUTES_OF_OCTETS.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE:
-                return False
-    lower = octets.lower()
-    return lower.count(b"<body") + lower.count(b"<html") <= _MOST_ROOTS
+    return max(map(len, pieces)) <= _LONG or not any(map(_has_many_attributes, pieces))
+
+
+def _has_many_attributes(piece: bytes) -> bool:
+    end = piece.find(b">")
+    return end > _LONG and len(_ATTRIBUTES_OF_OCTETS.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE
 
 
 class Count:
@@ -118,7 +122,7 @@ class Count:
     def attributes_of(self, name: str, text: str) -> None:
         """Count the attributes of one tag; exactly only when they could be many. Those of all <body> tags end up on one element."""
         number = text.count("=")
-        if len(text) > 2 * _ATTRIBUTES_OF_ONE or name in _ROOT:
+        if len(text) > _LONG or name in _ROOT:
             number = len(_ATTRIBUTES.findall(text))
             self.root_attributes += number if name in _ROOT else 0
             if max(number, self.root_attributes) > _ATTRIBUTES_OF_ONE:

@@ -34,9 +34,13 @@ HIDING = {
 }
 
 TRICKY = "tricky"  # a tag that does not end at the first ">" after it, or another "<" that confuses
+ROOTS = "roots"  # more than MOST_ROOTS tags whose attributes all end up on one element
+MOST_ROOTS = 4
 _PATTERNS = {
     TRICKY: rf"""<[^<>]*(?:<|\z)|={_BLANKS}(?:"[^"<>]*[<>]|'[^'<>]*[<>])""",
     "unseen": "<(?:" + "|".join(name for name in UNSEEN if name not in HEAD_ONLY) + ")",
+    "head only": "<(?:" + "|".join(HEAD_ONLY) + ")",
+    ROOTS: rf"<(?:html|body)(?:.*<(?:html|body)){{{MOST_ROOTS}}}",
     "quote": "|".join(("<blockquote", *QUOTE_CLASSES, *QUOTE_IDS)),
     "base": "<base",
     "lines": "<(?:pre|xmp|listing)",
