@@ -14,6 +14,8 @@ from milter.mime.parts import Leaf
 from milter.model.limits import Limits
 from milter.model.message import Link, Words
 
+_FEW = 60  # searches over a whole text
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -37,7 +39,7 @@ def read(leaves: Iterable[Leaf], limits: Limits) -> Content:
             plain_of_html.append(leaf)
         else:
             reading.take_text(leaf.part.text, quoted=leaf.quoted)
-    seen = reading.words_seen() if plain_of_html else set()
+    seen = reading.seen() if plain_of_html else ""
     for leaf in plain_of_html:
         reading.take_other_alternative(leaf, seen)
     return reading.content()
@@ -84,20 +86,21 @@ class _Reading:
         self._keep(self.quoted, split.quoted)
         self._keep(self.signature, split.signature)
 
-    def words_seen(self) -> set[str]:
-        """Every word that the reader sees so far."""
-        seen: set[str] = set()
-        for texts in (self.own, self.quoted, self.signature):
-            for text in texts:
-                seen.update(text.split())
-        return seen
+    def seen(self) -> str:
+        """What the reader sees so far, every word between two blanks."""
+        text = " ".join((*self.own, *self.quoted, *self.signature)).replace("\n", " ")
+        return f" {text} " if text.isprintable() else f" {' '.join(text.split())} "
 
-    def take_other_alternative(self, leaf: Leaf, seen: set[str]) -> None:
+    def take_other_alternative(self, leaf: Leaf, seen: str) -> None:
         """The plain alternative: only lines with a word that is not in `seen`."""
-        text = leaf.part.text
-        new = {word for word in set(text.split()) - seen if _is_word(word)}
+        lines = _lines_not_in(seen, leaf.part.text.split("\n"))
+        written = {word for line in lines for word in line.split() if _is_word(word)}
+        if len(written) <= _FEW:
+            new = {word for word in written if f" {word} " not in seen}
+        else:
+            new = written.difference(seen.split())
         if new:
-            self.take_text("\n".join(line for line in text.split("\n") if not new.isdisjoint(line.split())), quoted=leaf.quoted)
+            self.take_text("\n".join(line for line in lines if not new.isdisjoint(line.split())), quoted=leaf.quoted)
 
     def _keep(self, texts: list[str], text: str) -> None:
         if not text:
@@ -127,6 +130,23 @@ class _Reading:
             own, quoted = f"{own}\n{quoted}".strip(), ""
         gathered = Words(own, quoted, "\n".join(self.signature), "\n".join(self.hidden))
         return Content(gathered, tuple(self.links), tuple(self.incomplete))
+
+
+def _lines_not_in(seen: str, lines: list[str]) -> list[str]:
+    """The lines that do not stand in `seen` whole, one after the other; after some, all the rest."""
+    missing: list[str] = []
+    pos = 0
+    for index, line in enumerate(lines):
+        if not (stripped := line.strip()):
+            continue
+        place = seen.find(f" {stripped} ", pos)
+        if place >= 0:
+            pos = place + len(stripped) + 1
+        elif len(missing) < _FEW:
+            missing.append(line)
+        else:
+            return missing + lines[index:]
+    return missing
 
 
 def _is_word(word: str) -> bool:
