@@ -81,7 +81,7 @@ def test_any_subject(report: Report) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A mail whose delivery is known by the way it was made. `subject` is (field name with colon, value, text), None without one.
+    """A mail whose delivery is known by the way it was made. `subject` is (value, text shown), None without one.
 
     `before` and `after` are what must be left of it around the subject's value.
     """
