@@ -30,6 +30,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN = re.compile(r"""(?:"([^"\\=@\x00-\x1f\x7f]*+)"|([A-Za-z0-9 .'&_-]*+))[ ]*<([A-Za-z0-9.+=_-]++)@([A-Za-z0-9.-]++)>""")
+_BARE = re.compile(r"([A-Za-z0-9+_-][A-Za-z0-9.+=_-]*+)@([A-Za-z0-9.-]++)")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Characters that end the container of a quoted text for a program that unquotes or decodes before it parses.
@@ -59,6 +60,9 @@ class _Token:
 def read(text: str, most: int) -> MailboxList:
     """Read an unfolded value (encoded words not decoded), keeping at most `most` mailboxes. Never raises."""
     found = MailboxList()
+    if (bare := _BARE.fullmatch(text)) and (domain := _usable_domain(bare[2])):
+        found.mailboxes.append(Address(bare[1], domain, "", text))
+        return found
     plain = _PLAIN.fullmatch(text)
     if plain and (domain := _usable_domain(plain[4])):
         written = f"{plain[3]}@{plain[4]}"
