@@ -64,8 +64,13 @@ class _Reading:
         page = html.read(leaf.part.text, self.limits)
         if page.incomplete:
             self.incomplete[page.incomplete] = None
-        for link in page.links:
-            self._link(link)
+        room = self.limits.links - len(self.links)
+        if len(page.links) > room:
+            self.incomplete["too many links"] = None
+        links = page.links[:room]
+        self.links.extend(links)
+        for link in links:
+            self.urls.add(link.url)
             if "." in link.text:  # what a link shows is no link of its own
                 self.urls.update(urls.in_text(link.text, self.limits.links))
         self.take_text(page.text, quoted=leaf.quoted, had_quotes=bool(page.quoted))
@@ -94,7 +99,7 @@ class _Reading:
     def take_other_alternative(self, leaf: Leaf, seen: str) -> None:
         """The plain alternative: only lines with a word that is not in `seen`."""
         lines = _lines_not_in(seen, leaf.part.text.split("\n"))
-        written = {word for line in lines for word in line.split() if _is_word(word)}
+        written = {word for word in set(" ".join(lines).split()) if _is_word(word)}
         if len(written) <= _FEW:
             new = {word for word in written if f" {word} " not in seen}
         else:
@@ -151,4 +156,4 @@ def _lines_not_in(seen: str, lines: list[str]) -> list[str]:
 
 def _is_word(word: str) -> bool:
     """False for links and marks, which the two alternatives always write differently."""
-    return "://" not in word and "www." not in word and any(character.isalnum() for character in word)
+    return "://" not in word and "www." not in word and (word.isalnum() or any(character.isalnum() for character in word))
