@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import signal
 
 import click
 
 from milter import app, pipeline
-from milter.adapters import clock, log
+from milter.adapters import clock, log, memory
 from milter.fronts import listen, smtp_proxy
 from milter.fronts.cli.options import config_option
 from milter.fronts.smtp_contract import MailRecord, Options
@@ -22,7 +21,6 @@ from milter.settings.model import Settings
 
 DRAIN_SECONDS = 60.0
 PROBE_SECONDS = 2.0
-_GARBAGE = 20_000  # new objects before cycles are looked for; a mail leaves hardly any, and Python's 700 come many times a mail
 _RECORD = tuple(field.name for field in dataclasses.fields(MailRecord))
 
 
@@ -32,9 +30,7 @@ def serve(config: str | None) -> None:
     """Run the SMTP proxy until SIGTERM or SIGINT; mails under way are finished first."""
     loaded = app.load_settings(config)
     parts = app.load_parts(loaded.settings)
-    gc.collect()
-    gc.freeze()  # registry, rules and suffix list stay to the end: never look through them again
-    gc.set_threshold(_GARBAGE, 20, 20)
+    memory.settle()
     asyncio.run(_serve(loaded, parts, log.open_log()))
 
 
