@@ -1,28 +1,28 @@
 """Asking DNS resolvers over UDP, and over TCP where an answer is too long (RFC 1035 §4.2, RFC 7766).
 
-Knows sockets, retries and time; must not know what is asked for, and keeps nothing (`dns_cache` does). Meant for a
-validating resolver of one's own nearby. Network trouble is a status, never an exception.
+Knows retries and time; must not know what is asked for, and keeps nothing (`dns_cache` does). Meant for a validating resolver of one's own
+nearby. Network trouble is a status, never an exception. A question is a record in a table here, no task: one timer looks after all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import struct
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from socket import SO_RCVBUF, SOL_SOCKET
-from typing import cast
 
 from milter.adapters import dns_wire
+from milter.adapters.alarm import Alarm
 from milter.adapters.dns_deadline import Deadline
+from milter.adapters.dns_socket import Server, Socket
 from milter.auth.resolver import Answer, DnsStatus, Question
 
-_SOCKETS = 4  # to each server: more ports to guess, more receive buffers
-_RECEIVE_OCTETS = 1 << 20
 _WEIGHTS = (1, 2, 4, 8)  # of the waits between sending a question again
 _GRACE = 1.0  # seconds that a server where nobody listens gets, for a restart
+_NEVER = float("inf")
+_TIMEOUT = Answer(DnsStatus.TIMEOUT)
+Done = Callable[[Answer], None]
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Counters:
 
 
 class UdpResolver:
-    """Fulfils `milter.auth.resolver.Resolver`. `servers` are (address, port), asked in this order.
+    """Fulfils `milter.auth.resolver.Resolver`. `servers` are (IP address, port), asked in this order.
 
     `timeout` is the time in seconds for one question, in which it is sent up to four times, more and more rarely, before it is
     TIMEOUT; `concurrency` how many questions are out at once; an answer with more than `max_records` records is MALFORMED.
@@ -45,12 +45,15 @@ class UdpResolver:
 
     def __init__(self, servers: tuple[tuple[str, int], ...], *, timeout: float = 5.0, concurrency: int = 200, max_records: int = 100) -> None:
         self.counters = Counters()
-        self._servers = [_Server(host, port) for host, port in servers]
-        self._timeout = timeout
-        self._waits = tuple(weight * timeout / sum(_WEIGHTS) for weight in _WEIGHTS)
+        self.max_records = max_records
+        self.alarm = Alarm(self._ring)
+        self._servers = [Server(host, port) for host, port in servers]
+        self._waits = _waits(timeout, len(servers))
         self._closed = False
-        self._slots = asyncio.Semaphore(concurrency)
-        self._max_records = max_records
+        self._concurrency = concurrency
+        self._out: set[_Query] = set()
+        self._queue: deque[_Query] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def within(self, seconds: float) -> Deadline:
         """The same resolver with a time limit for all questions together."""
@@ -61,199 +64,184 @@ class UdpResolver:
 
     async def query(self, name: str, kind: str) -> Answer:
         """Ask the servers in turn until one answers. A name that cannot exist in the DNS is NXDOMAIN unasked."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.ask(name, kind, lambda answer: None if future.done() else future.set_result(answer))
+        return await future
+
+    def ask(self, name: str, kind: str, done: Done) -> None:
+        """The same without waiting: `done` is called once with the answer, maybe before this returns."""
         wire = dns_wire.encode_name(name)
         if wire is None:
-            return Answer(DnsStatus.NXDOMAIN)
-        async with self._slots:
-            answer = await self._ask(wire, kind)
-        statuses = self.counters.statuses
-        statuses[answer.status] = statuses.get(answer.status, 0) + 1
-        return answer
+            done(Answer(DnsStatus.NXDOMAIN))
+        elif self._closed:
+            self._tell(done, _TIMEOUT)
+        else:
+            query = _Query(self, wire, kind, done, self._servers.copy(), self._waits)
+            if len(self._out) < self._concurrency:
+                self._out.add(query)
+                query.ask_next()
+            else:
+                self._queue.append(query)
 
     async def close(self) -> None:
         """Close all sockets; questions that are out become TIMEOUT, and later ones are not asked."""
         self._closed = True
+        self.alarm.stop()
+        for query in (*self._out, *self._queue):
+            query.stop()
+            self._tell(query.done, _TIMEOUT)
+        self._out.clear()
+        self._queue.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for server in self._servers:
             server.close()
-        await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
 
-    async def _ask(self, name: bytes, kind: str) -> Answer:
-        """Ask the servers one after the other; the one that answers is asked first the next time."""
-        answer = Answer(DnsStatus.TIMEOUT)
-        for server, waits in self._plan():
-            if self._closed:
-                break
-            answer = await self._ask_server(server, name, kind, waits)
-            if not answer.status.is_temporary:
-                if server is not self._servers[0]:
-                    self._servers.remove(server)
-                    self._servers.insert(0, server)
-                break
-        return answer
+    def prefer(self, server: Server) -> None:
+        """The server that answers is asked first the next time."""
+        if server is not self._servers[0]:
+            self._servers.remove(server)
+            self._servers.insert(0, server)
 
-    def _plan(self) -> list[tuple[_Server, tuple[float, ...]]]:
-        """Who is asked, and the waits in seconds after each sending; all waits together are the time of one question."""
-        servers = list(self._servers)
-        if len(servers) == 1:
-            return [(servers[0], self._waits)]
-        each = self._timeout / len(servers)
-        return [(server, (each / 3, each * 2 / 3)) for server in servers]
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """End this task with the resolver."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _ask_server(self, server: _Server, name: bytes, kind: str, waits: tuple[float, ...]) -> Answer:
-        random = int.from_bytes(os.urandom(2 + len(name)), "big")
-        number = random & 0xFFFF
-        question = dns_wire.write_question(name, kind, case=random >> 16)
-        octets, sent = await server.exchange(number, question, waits)
-        self.counters.sent += sent
-        self.counters.repeated += max(0, sent - 1)
-        if octets is None:
-            return Answer(DnsStatus.TIMEOUT)
-        if dns_wire.is_truncated(octets):
-            self.counters.over_tcp += 1
-            octets = await _over_tcp(server, number, question, sum(waits))
-            if octets is None:
-                return Answer(DnsStatus.TIMEOUT)
-        return dns_wire.read_answer(octets, question, kind, max_records=self._max_records)
+    def settle(self, query: _Query, answer: Answer) -> None:
+        """A question has its answer; the next that waits may be asked."""
+        self._out.discard(query)
+        self._tell(query.done, answer)
+        while self._queue and len(self._out) < self._concurrency:
+            following = self._queue.popleft()
+            self._out.add(following)
+            following.ask_next()
+
+    def _tell(self, done: Done, answer: Answer) -> None:
+        statuses = self.counters.statuses
+        statuses[answer.status] = statuses.get(answer.status, 0) + 1
+        done(answer)
+
+    def _ring(self, now: float) -> float | None:
+        for query in [query for query in self._out if query.due <= now]:
+            query.ring(now)
+        return min((query.due for query in self._out), default=None)
 
 
-class _Server:
-    """One resolver with its UDP sockets, opened when first needed and used in turn."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self._sockets: list[_Socket] = []
-        self._next = 0
-        self._opening = asyncio.Lock()
-
-    async def exchange(self, number: int, question: bytes, waits: tuple[float, ...]) -> tuple[bytes | None, int]:
-        """Send one query and wait for its response. Gives the response, None when none came in time, and how often it was sent."""
-        try:
-            socket = await self._socket()
-        except OSError:
-            await asyncio.sleep(waits[0])
-            return None, 0
-        return await socket.exchange(number, question, waits)
-
-    def close(self) -> None:
-        """Close the sockets."""
-        for socket in self._sockets:
-            socket.close()
-        self._sockets.clear()
-
-    async def _socket(self) -> _Socket:
-        self._next += 1
-        if len(self._sockets) < _SOCKETS or not self._sockets[self._next % _SOCKETS].is_open:
-            async with self._opening:
-                await self._open()
-        return self._sockets[self._next % _SOCKETS]
-
-    async def _open(self) -> None:
-        self._sockets = [socket for socket in self._sockets if socket.is_open]
-        while len(self._sockets) < _SOCKETS:
-            # connected: the kernel drops datagrams from anybody else
-            transport, socket = await asyncio.get_running_loop().create_datagram_endpoint(_Socket, remote_addr=(self.host, self.port))
-            with contextlib.suppress(OSError):
-                transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, _RECEIVE_OCTETS)
-            self._sockets.append(socket)
+def _waits(timeout: float, servers: int) -> tuple[float, ...]:
+    """The waits in seconds after each sending to one server; the waits for all servers together are the time of one question."""
+    if servers == 1:
+        return tuple(weight * timeout / sum(_WEIGHTS) for weight in _WEIGHTS)
+    each = timeout / max(1, servers)
+    return (each / 3, each * 2 / 3)
 
 
 class _Query:
-    """A query that is out: its octets, how long to wait after each sending, and who waits for the response."""
+    """One question on its way through the servers. `due` is the loop's time at which something has to happen unless an answer comes."""
 
-    __slots__ = ("future", "given_up", "octets", "question", "sent", "timer", "waits")
+    __slots__ = (
+        "_gives_up",
+        "_kind",
+        "_name",
+        "_number",
+        "_octets",
+        "_resolver",
+        "_sent",
+        "_server",
+        "_servers",
+        "_socket",
+        "_waits",
+        "done",
+        "due",
+        "question",
+    )
 
-    def __init__(self, question: bytes, octets: bytes, waits: tuple[float, ...], future: asyncio.Future[bytes | None]) -> None:
-        self.question = question
-        self.octets = octets
-        self.waits = waits
-        self.future = future
-        self.sent = 0
-        self.given_up = False
-        self.timer: asyncio.TimerHandle | None = None
+    def __init__(self, resolver: UdpResolver, name: bytes, kind: str, done: Done, servers: list[Server], waits: tuple[float, ...]) -> None:
+        self.done = done
+        self.due = _NEVER
+        self.question = b""
+        self._resolver = resolver
+        self._name = name
+        self._kind = kind
+        self._servers = servers[::-1]
+        self._waits = waits
+        self._socket: Socket | None = None
 
-
-class _Socket(asyncio.DatagramProtocol):
-    """One connected UDP socket with the queries that are out on it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.DatagramTransport | None = None
-        self._out: dict[int, _Query] = {}
-
-    @property
-    def is_open(self) -> bool:
-        """False once the socket was closed."""
-        return self._transport is not None and not self._transport.is_closing()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    async def exchange(self, number: int, question: bytes, waits: tuple[float, ...]) -> tuple[bytes | None, int]:
-        """Send one query, again after each wait, and wait for its response."""
-        while number in self._out:
-            number = (number + 1) & 0xFFFF
-        query = _Query(question, dns_wire.write_query(number, question), waits, self._loop.create_future())
-        self._out[number] = query
-        self._send(query)
+    def ask_next(self, last: Answer = _TIMEOUT) -> None:
+        """Ask the next server; `last` is the answer when there is none."""
+        if not self._servers:
+            self._resolver.settle(self, last)
+            return
+        self._server = self._servers.pop()
+        random = int.from_bytes(os.urandom(2 + len(self._name)), "big")
+        self.question = dns_wire.write_question(self._name, self._kind, case=random >> 16)
+        self._sent = 0
+        self._gives_up = _NEVER
         try:
-            return await query.future, query.sent
-        finally:
-            del self._out[number]
-            if query.timer is not None:
-                query.timer.cancel()
+            self._socket = self._server.socket()
+        except OSError:  # maybe the system has a socket later, for another question
+            self._wait(len(self._waits), self._waits[0])
+            return
+        self._number = self._socket.add(random & 0xFFFF, self)
+        self._octets = dns_wire.write_query(self._number, self.question)
+        self._send()
 
-    def _send(self, query: _Query) -> None:
-        if query.sent == len(query.waits):
-            _settle(query.future, None)
-        elif self._transport is not None:
-            self._transport.sendto(query.octets)
-            query.timer = self._loop.call_later(query.waits[query.sent], self._send, query)
-            query.sent += 1
+    def ring(self, now: float) -> None:
+        """Time is up for something."""
+        if now >= self._gives_up or self._sent == len(self._waits):
+            self.stop()
+            self.ask_next()
+        else:
+            self._send()
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        """Take a response that answers a query of ours; drop anything else."""
-        number = int.from_bytes(data[:2], "big")
-        query = self._out.get(number)
-        if query is not None and dns_wire.answers(data, number, query.question):
-            _settle(query.future, data)
+    def stop(self) -> None:
+        """Take no answer any more from the server that was asked."""
+        self.due = _NEVER
+        if self._socket is not None:
+            self._socket.remove(self._number)
+            self._socket = None
 
-    def error_received(self, exc: Exception) -> None:
-        """Nobody listens there. Wait a little, for a resolver that restarts."""
-        for query in self._out.values():
-            if not query.given_up:
-                query.given_up = True
-                self._loop.call_later(min(_GRACE, query.waits[0] * 2), _settle, query.future, None)
+    def answered(self, response: bytes) -> None:
+        """Called by the socket."""
+        self.due = _NEVER
+        self._socket = None
+        if dns_wire.is_truncated(response):
+            self._resolver.counters.over_tcp += 1
+            self._resolver.keep(asyncio.get_running_loop().create_task(self._over_tcp()))
+        else:
+            self._take(dns_wire.read_answer(response, self.question, self._kind, max_records=self._resolver.max_records))
 
-    def close(self) -> None:
-        """Close the socket; what is out gets no answer."""
-        for query in self._out.values():
-            _settle(query.future, None)
-        if self._transport is not None:
-            self._transport.close()
+    def unreachable(self) -> None:
+        """Called by the socket. Wait a little, for a resolver that restarts."""
+        if self._gives_up == _NEVER:
+            self._gives_up = asyncio.get_running_loop().time() + min(_GRACE, self._waits[0] * 2)
+            self.due = min(self.due, self._gives_up)
+            self._resolver.alarm.set(self.due)
 
+    def _send(self) -> None:
+        assert self._socket is not None
+        counters = self._resolver.counters
+        counters.sent += 1
+        counters.repeated += self._sent > 0
+        self._wait(self._sent + 1, self._waits[self._sent])
+        self._socket.send(self._octets)
 
-def _settle(future: asyncio.Future[bytes | None], result: bytes | None) -> None:
-    if not future.done():
-        future.set_result(result)
+    def _wait(self, sent: int, seconds: float) -> None:
+        self._sent = sent
+        self.due = min(asyncio.get_running_loop().time() + seconds, self._gives_up)
+        self._resolver.alarm.set(self.due)
 
+    def _take(self, answer: Answer) -> None:
+        if answer.status.is_temporary:
+            self.ask_next(answer)
+        else:
+            self._resolver.prefer(self._server)
+            self._resolver.settle(self, answer)
 
-async def _over_tcp(server: _Server, number: int, question: bytes, seconds: float) -> bytes | None:
-    """One query over a TCP connection of its own (RFC 7766 §8: two octets of length first)."""
-    query = dns_wire.write_query(number, question)
-    writer = None
-    try:
-        async with asyncio.timeout(seconds):
-            reader, writer = await asyncio.open_connection(server.host, server.port)
-            writer.write(struct.pack("!H", len(query)) + query)
-            (length,) = struct.unpack("!H", await reader.readexactly(2))
-            octets = await reader.readexactly(length)
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
-        return None
-    finally:
-        if writer is not None:
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 1.0)
-    return octets if dns_wire.answers(octets, number, question) else None
+    async def _over_tcp(self) -> None:
+        octets = await self._server.over_tcp(self._number, self.question, sum(self._waits))
+        if octets is None:
+            self._take(_TIMEOUT)
+        else:
+            self._take(dns_wire.read_answer(octets, self.question, self._kind, max_records=self._resolver.max_records))

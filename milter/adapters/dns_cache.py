@@ -10,22 +10,25 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
+from milter.adapters.alarm import Alarm
 from milter.auth.resolver import Answer, DnsStatus, Question
 
 _SIZE = 50_000
 _MIN_TTL, _MAX_TTL = 5.0, 86_400.0
 _MAX_ABSENT = 10_800.0  # RFC 2308 §5: one to three hours work well
 _FAILURE = 5.0  # RFC 2308 §7: not longer than five minutes; short, for trouble that passes
+_NEVER = float("inf")
 _TIMEOUT = Answer(DnsStatus.TIMEOUT)
 
 
 class Asker(Protocol):
     """What stands behind the cache."""
 
-    async def query(self, name: str, kind: str) -> Answer:
-        """Ask the DNS; never raises."""
+    def ask(self, name: str, kind: str, done: Callable[[Answer], None]) -> None:
+        """Ask the DNS without waiting: `done` is called once with the answer, maybe at once; not after `close`."""
         ...
 
     async def close(self) -> None:
@@ -72,6 +75,7 @@ class CachingResolver:
         self._min_ttl, self._max_ttl, self._max_absent, self._failure = min_ttl, max_ttl, max_absent, failure
         self._kept: OrderedDict[Question, tuple[float, Answer]] = OrderedDict()
         self._out: dict[Question, _InFlight] = {}
+        self._alarm = Alarm(self._ring)
 
     def within(self, seconds: float) -> BoundedResolver:
         """The cache for the work of one mail: what is not answered `seconds` from now is TIMEOUT for it, and kept all the same."""
@@ -86,29 +90,32 @@ class CachingResolver:
 
     async def query(self, name: str, kind: str) -> Answer:
         """Answer from the cache, else ask; several who ask the same wait for one query."""
-        return await self.query_until(name, kind, None)
+        answer = self.look_up(name, kind, _NEVER)
+        return answer if isinstance(answer, Answer) else await answer
 
-    async def query_until(self, name: str, kind: str, end: float | None) -> Answer:
-        """The same with an end in the event loop's time."""
+    def look_up(self, name: str, kind: str, end: float) -> Answer | asyncio.Future[Answer]:
+        """The answer when it is known, else the wait for it: the caller's own, which ends with TIMEOUT at `end` (in the event loop's time)."""
         question = (name.lower(), kind)
         answer = self._find(question)
         if answer is not None:
             self.counters.hits += 1
             return answer
         flight = self._out.get(question)
-        if flight is None:
-            flight = self._send(question)
-        else:
+        if flight is not None:
             self.counters.joined += 1
-        return await self._wait(flight, end)
+        else:
+            flight = self._send(question)
+            if flight.answer is not None:
+                return flight.answer
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        flight.waiting.append((end, future))
+        self._alarm.set(end)
+        return future
 
     async def close(self) -> None:
-        """Stop all queries and close the resolver. Whoever still waits gets TIMEOUT."""
-        tasks = [flight.task for flight in self._out.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for flight in self._out.values():  # of tasks that were stopped before they began
+        """Close the resolver. Whoever still waits gets TIMEOUT."""
+        self._alarm.stop()
+        for flight in self._out.values():
             flight.settle(_TIMEOUT)
         self._out.clear()
         await self._resolver.close()
@@ -125,18 +132,14 @@ class CachingResolver:
 
     def _send(self, question: Question) -> _InFlight:
         self.counters.misses += 1
-        flight = _InFlight()
-        flight.task = asyncio.get_running_loop().create_task(self._ask(question, flight))
-        self._out[question] = flight
+        flight = self._out[question] = _InFlight()
+        self._resolver.ask(*question, partial(self._answered, question))
         return flight
 
-    async def _ask(self, question: Question, flight: _InFlight) -> None:
-        answer = _TIMEOUT
-        try:
-            answer = await self._resolver.query(*question)
+    def _answered(self, question: Question, answer: Answer) -> None:
+        flight = self._out.pop(question, None)
+        if flight is not None:
             self._keep(question, answer)
-        finally:
-            self._out.pop(question, None)
             flight.settle(answer)
 
     def _keep(self, question: Question, answer: Answer) -> None:
@@ -154,35 +157,32 @@ class CachingResolver:
             self._kept.popitem(last=False)
             self.counters.evicted += 1
 
-    async def _wait(self, flight: _InFlight, end: float | None) -> Answer:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        flight.waiting.append(future)
-        timer = loop.call_at(end, self._too_late, future) if end is not None else None
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def _too_late(self, future: asyncio.Future[Answer]) -> None:
-        if not future.done():
-            self.counters.late += 1
-            future.set_result(_TIMEOUT)
+    def _ring(self, now: float) -> float | None:
+        following = _NEVER
+        for flight in self._out.values():
+            for end, future in flight.waiting:
+                if end > now:
+                    following = min(following, end)
+                elif not future.done():
+                    self.counters.late += 1
+                    future.set_result(_TIMEOUT)
+            flight.waiting = [one for one in flight.waiting if not one[1].done()]
+        return following
 
 
 class _InFlight:
-    """A question that is out, and everybody who waits for it. Who goes away does not take the query along."""
+    """A question that is out, and everybody who waits for it, each until a time. Who goes away does not take the query along."""
 
-    __slots__ = ("task", "waiting")
+    __slots__ = ("answer", "waiting")
 
     def __init__(self) -> None:
-        self.task: asyncio.Task[None]
-        self.waiting: list[asyncio.Future[Answer]] = []
+        self.answer: Answer | None = None
+        self.waiting: list[tuple[float, asyncio.Future[Answer]]] = []
 
     def settle(self, answer: Answer) -> None:
         """Tell all who still wait."""
-        for future in self.waiting:
+        self.answer = answer
+        for _, future in self.waiting:
             if not future.done():
                 future.set_result(answer)
 
@@ -206,4 +206,5 @@ class BoundedResolver:
 
     async def query(self, name: str, kind: str) -> Answer:
         """Ask, but wait no longer than until the end."""
-        return await self._cache.query_until(name, kind, self._end)
+        answer = self._cache.look_up(name, kind, self._end)
+        return answer if isinstance(answer, Answer) else await answer

@@ -206,6 +206,34 @@ async def test_closing_ends_what_is_out() -> None:
         assert await resolver.query("a.example", "TXT") == Answer(DnsStatus.TIMEOUT)
 
 
+async def test_closing_ends_what_is_out_over_tcp() -> None:
+    """Closing leaves nobody waiting for a long answer either, and no connection open."""
+    async with serving(seconds=5.0) as (resolver, server):
+        octets, _ = server.answer(dns.message.make_query("long.example", "TXT", use_edns=0, payload=1232).to_wire(), tcp=False)
+        assert octets is not None
+        server.answer = lambda query, *, tcp: (query[:2] + octets[2:12] + query[12:-11], 0.0) if not tcp else (None, 0.0)  # type: ignore[method-assign]  # silent over TCP
+        question = asyncio.create_task(resolver.query("long.example", "TXT"))
+        await asyncio.sleep(0.1)
+        assert resolver.counters.over_tcp == 1
+        await resolver.close()
+        assert await question == Answer(DnsStatus.TIMEOUT)
+
+
+async def test_who_goes_away_leaves_the_others_their_answers() -> None:
+    """A waiter that is cancelled costs its own answer alone, whether its question is out or still has to wait its turn."""
+    server = DnsServer({f"d{n}.example": {"TXT": [f"{n}"]} for n in range(9)}, delay=0.02)
+    resolver = UdpResolver((("127.0.0.1", await server.start()),), timeout=2.0, concurrency=2)
+    asked = [asyncio.create_task(resolver.query(f"d{n}.example", "TXT")) for n in range(9)]
+    await asyncio.sleep(0.005)
+    asked[0].cancel()
+    asked[5].cancel()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    kept = [answer for answer in answers if isinstance(answer, Answer)]
+    assert [answer.texts for answer in kept] == [(str(n).encode(),) for n in (1, 2, 3, 4, 6, 7, 8)]
+    await resolver.close()
+    await server.close()
+
+
 async def test_the_server_counts_truncates_and_ignores_rubbish() -> None:
     """The embedded server keeps to the asker's size, answers in the asker's spelling, and is silent on rubbish."""
     server = DnsServer(ZONE)

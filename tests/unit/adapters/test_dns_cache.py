@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -29,17 +31,26 @@ class Behind:
         self.calls: list[str] = []
         self.gate: asyncio.Event | None = None
         self.closed = False
+        self.tasks: list[asyncio.Task[None]] = []
 
-    async def query(self, name: str, kind: str) -> Answer:
-        """Answer when the gate is open."""
+    def ask(self, name: str, kind: str, done: Callable[[Answer], None]) -> None:
+        """Answer at once, or when the gate is open."""
         self.calls.append(name)
-        if self.gate is not None:
-            await self.gate.wait()
-        return self.answers.get(name, Answer(DnsStatus.OK, (name.encode(),), ttl=60))
+        answer = self.answers.get(name, Answer(DnsStatus.OK, (name.encode(),), ttl=60))
+        if self.gate is None:
+            done(answer)
+        else:
+            self.tasks.append(asyncio.create_task(self._later(self.gate, partial(done, answer))))
+
+    async def _later(self, gate: asyncio.Event, tell: Callable[[], None]) -> None:
+        await gate.wait()
+        tell()
 
     async def close(self) -> None:
-        """Only noted."""
+        """Noted; nothing is answered any more."""
         self.closed = True
+        for task in self.tasks:
+            task.cancel()
 
 
 def cache(behind: Behind, clock: Clock | None = None, **options: float) -> CachingResolver:
