@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 LOCK := --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help demo check test soak bench generate wheel wheel-demo lock system clean
+.PHONY: help demo check test soak bench generate suffix-list wheel wheel-demo lock system clean
 
 help:
 	@echo "make demo      a dozen invented mails through a real gateway on loopback, with the verdicts"
@@ -59,6 +59,10 @@ bench: $(STAMP)
 
 generate: $(STAMP)
 	$(BIN)/python -m tests.generate
+
+# A newer public suffix list comes with a newer package `publicsuffixlist` (make lock).
+suffix-list: $(STAMP)
+	$(BIN)/python -m tests.refresh_suffix_list
 
 wheel: $(STAMP)
 	@rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist
