@@ -197,7 +197,7 @@ class LinkFact:
 class ContentFacts:
     """What the mail wants. Texts are the author's own words, unfolded; `personal_data` holds kinds only (`nir`, `iban`).
 
-    Nothing is looked for in a mail without a claim: do not conclude from an empty `personal_data` there that it holds none.
+    A mail without a claim is not read: do not conclude from empty facts there that it holds no link or number.
     """
 
     subject: str = ""

@@ -123,8 +123,12 @@ def test_links_are_bounded() -> None:
     assert len(facts("<a href=https://x.test>x</a>" * 9, limits=Limits(links=3)).links) == 3
 
 
-def test_personal_data_is_looked_for_beside_a_claim_only() -> None:
-    """A mail that claims nothing is not searched for numbers; a link to a lookalike is a claim."""
-    text = "From: a@writer.test\r\nSubject: s\r\n\r\n2 69 05 49 588 157 80\r\n"
-    assert collect(parse(text.encode(), LIMITS), Matcher(), LIMITS, claimed=False).personal_data == frozenset()
-    assert collect(parse(text.encode(), LIMITS), Matcher(), LIMITS, claimed=True).personal_data == {"nir"}
+def test_a_mail_without_a_claim_is_not_read() -> None:
+    """Without a claim only the subject is kept; a link to a lookalike is a claim of its own."""
+    start = "From: a@writer.test\r\nSubject: s\r\n\r\n2 69 05 49 588 157 80\r\n"
+    plain = parse((start + "https://shop.test/\r\n").encode(), LIMITS)
+    lookalike = parse((start + "https://lune-sante.test/\r\n").encode(), LIMITS)
+    assert collect(plain, Matcher(), LIMITS, claimed=False) == ContentFacts(subject="s")
+    assert collect(plain, Matcher(), LIMITS, claimed=True).personal_data == {"nir"}
+    found = collect(lookalike, Matcher(), LIMITS, claimed=False)
+    assert (found.personal_data, [link.relation for link in found.links]) == ({"nir"}, ["lookalike"])
