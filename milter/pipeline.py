@@ -79,13 +79,16 @@ def _as_signed(mail: Mail, read: Message, limits: Limits) -> Message:
     return replace(read, raw=mail.received, fields=header.fields, body_start=header.body_start)
 
 
-def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registry, limits: Limits) -> Evidence:
-    """All that is known of one mail, the halves side by side. Also the way on which `proving` runs the examples of rules."""
+def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registry, limits: Limits, *, unclaimed: bool = False) -> Evidence:
+    """All that is known of one mail, the halves side by side.
+
+    Also the way on which `proving` runs the examples of rules: `unclaimed` reads what a mail wants although it claims nothing.
+    """
     claims = identity_collect.collect(read, envelope, registry, limits)
     return Evidence(
         auth=auth,
         claims=claims,
-        content=content_collect.collect(read, registry, limits, claimed=bool(claims)),
+        content=content_collect.collect(read, registry, limits, claimed=unclaimed or bool(claims)),
         author_kind=read.author.kind,
         author_domain=read.author.domain,
         author_display=read.author.address.name if read.author.address else "",

@@ -111,7 +111,7 @@ def _why_not(rule: Rule, views: list[Facts]) -> str:
 def evidence_of(mail: ExampleMail, registry: Registry) -> Evidence:
     """What the pipeline would gather from this mail, with the authentication that the example states."""
     read = message.parse(octets(mail), LIMITS)
-    return gather(read, Envelope(), auth_facts(mail, read.author.domain), registry, LIMITS)
+    return gather(read, Envelope(), auth_facts(mail, read.author.domain), registry, LIMITS, unclaimed=True)
 
 
 def octets(mail: ExampleMail) -> bytes:

@@ -131,4 +131,4 @@ def test_a_mail_without_a_claim_is_not_read() -> None:
     assert collect(plain, Matcher(), LIMITS, claimed=False) == ContentFacts(subject="s")
     assert collect(plain, Matcher(), LIMITS, claimed=True).personal_data == {"nir"}
     found = collect(lookalike, Matcher(), LIMITS, claimed=False)
-    assert (found.personal_data, [link.relation for link in found.links]) == ({"nir"}, ["lookalike"])
+    assert (found.personal_data, [link.relation for link in found.links]) == (frozenset({"nir"}), ["lookalike"])
