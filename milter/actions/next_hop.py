@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from milter.actions import smtp_client
 from milter.actions.smtp_client import Capabilities
-from milter.actions.transaction import Deadlines, Transaction, missing, trouble
+from milter.actions.transaction import Deadlines, Recipient, Transaction, batch, missing, trouble
 from milter.actions.wire import Wire
 from milter.errors import NextHopError
 from milter.model.mail import Envelope
@@ -56,6 +56,7 @@ class _Mail:
     parameters: tuple[bytes, ...]
     xforward: Mapping[str, str]
     promised: Capabilities
+    ahead: Sequence[Recipient]
     until: float
 
 
@@ -90,13 +91,15 @@ class NextHop:
         *,
         xforward: Mapping[str, str] = _NOTHING,
         promised: Capabilities = _MINIMUM,
+        ahead: Sequence[Recipient] = (),
     ) -> Transaction | Reply:
         """Send MAIL; a Transaction when the next hop takes it, else its reply, or ours when it gives none.
 
         `xforward` values are in xtext. `promised` is what our own client was offered: a parameter that was promised but is gone gives 451,
-        one that never was 555.
+        one that never was 555. `ahead` are recipients that are known already: they go out with MAIL when the next hop can take that (RFC 2920),
+        and the first `Transaction.rcpt` has to be for them.
         """
-        mail = _Mail(path, parameters, xforward, promised, self._step_end())
+        mail = _Mail(path, parameters, xforward, promised, ahead, self._step_end())
         try:
             if self._idle:
                 wire = self._idle.pop()
@@ -174,8 +177,9 @@ class NextHop:
             return missing(lacking, mail.promised)
         commands = smtp_client.xforward_commands(mail.xforward, wire.capabilities.xforward)
         commands.append(smtp_client.path_command(b"MAIL FROM", mail.path, parameters))
+        ahead = batch(mail.ahead, wire.capabilities, mail.promised) if mail.ahead and wire.capabilities.pipelining else None
         try:
-            answer = await self._exchange(wire, commands, mail.until)
+            answer = await self._exchange(wire, commands, ahead.commands if ahead else (), mail.until)
         except NextHopError:
             if is_fresh or wire.is_late:
                 raise
@@ -186,17 +190,19 @@ class NextHop:
         if answer.code == 421 and not is_fresh:
             raise _Stale
         if answer.is_positive:
-            return Transaction(wire, answer, self.deadlines, mail.promised, self._give_back)
-        if len(commands) > 1:
-            wire.write_unheeded(b"RSET\r\n")  # else XFORWARD would stay in force for the next mail, which may be another client's
+            return Transaction(wire, answer, self.deadlines, mail.promised, self._give_back, ahead)
+        if ahead:
+            wire.ignore(len(ahead.commands))
+        if ahead or len(commands) > 1:
+            wire.write_unheeded(b"RSET\r\n")  # else XFORWARD or a recipient would stay in force for the next mail, which may be another client's
         self._give_back(wire)
         return answer
 
-    async def _exchange(self, wire: Wire, commands: Sequence[bytes], until: float) -> Reply:
-        """Send XFORWARD lines and MAIL; the reply to the last. A refused XFORWARD costs only names in the next hop's log."""
+    async def _exchange(self, wire: Wire, commands: Sequence[bytes], ahead: Sequence[bytes], until: float) -> Reply:
+        """Send XFORWARD lines, MAIL and what goes ahead; the reply to MAIL. A refused XFORWARD costs only names in the next hop's log."""
         pipelined = wire.capabilities.pipelining
         if pipelined:
-            wire.write(b"".join(commands))
+            wire.write(b"".join((*commands, *ahead)))
         for number, command in enumerate(commands, 1):
             if not pipelined:
                 wire.write(command)

@@ -16,6 +16,8 @@ from milter.errors import NextHopError
 from milter.model.reply import Reply, reply
 
 _ONE_WRITE = 262_144
+Recipient = tuple[bytes, tuple[bytes, ...]]
+"""Path and parameters of a RCPT."""
 NO_ANSWER = "no answer after final dot (RFC 1047)"
 
 
@@ -46,19 +48,44 @@ def missing(parameter: str, promised: Capabilities) -> Reply:
     return reply(555, "5.5.4", f"Parameter not offered here: {parameter}")
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """RCPT commands that may go out together. `refused` has one entry a recipient: our own refusal, or None when it has a command."""
+
+    refused: tuple[Reply | None, ...]
+    commands: tuple[bytes, ...]
+
+
+def batch(recipients: Sequence[Recipient], offered: Capabilities, promised: Capabilities) -> Batch:
+    """RCPT for each recipient whose parameters the next hop offers."""
+    lacking = [smtp_client.unsupported(parameters, offered) if parameters else None for _, parameters in recipients]
+    commands = tuple(smtp_client.path_command(b"RCPT TO", *one) for one, name in zip(recipients, lacking, strict=True) if name is None)
+    return Batch(tuple(None if name is None else missing(name, promised) for name in lacking), commands)
+
+
 class Transaction:
     """Ends with `data` or `drop`; after either it does nothing more.
 
-    `accepted` is the next hop's reply to MAIL. `in_doubt` is True when the next hop may have taken the mail although it gave no answer.
+    `accepted` is the next hop's reply to MAIL; `ahead` are recipients that were sent with it. `in_doubt` is True when the next
+    hop may have taken the mail although it gave no answer.
     """
 
-    def __init__(self, wire: Wire, accepted: Reply, deadlines: Deadlines, promised: Capabilities, give_back: Callable[[Wire], None]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        accepted: Reply,
+        deadlines: Deadlines,
+        promised: Capabilities,
+        give_back: Callable[[Wire], None],
+        ahead: Batch | None = None,
+    ) -> None:
         self.accepted = accepted
         self.in_doubt = False
         self._wire = wire
         self._deadlines = deadlines
         self._promised = promised
         self._give_back = give_back
+        self._ahead = ahead
         self._is_open = True
         wire.mails += 1
 
@@ -72,16 +99,19 @@ class Transaction:
         """What the next hop offers on this connection."""
         return self._wire.capabilities
 
-    async def rcpt(self, recipients: Sequence[tuple[bytes, tuple[bytes, ...]]]) -> list[Reply]:
-        """Send RCPT for each (path, parameters), together when the next hop can take that; one reply each, in order."""
-        own = [self._refused(parameters) if parameters else None for _, parameters in recipients]
-        commands = [smtp_client.path_command(b"RCPT TO", *one) for one, refused in zip(recipients, own, strict=True) if refused is None]
+    async def rcpt(self, recipients: Sequence[Recipient]) -> list[Reply]:
+        """Send RCPT for each, together when the next hop can take that; one reply each, in order.
+
+        Recipients that were sent with MAIL already must come first and by themselves, as they were sent.
+        """
+        sent, self._ahead = self._ahead, None
+        asked = sent or batch(recipients, self._wire.capabilities, self._promised)
         try:
-            answers = iter(await self._all_answers(commands))
+            answers = iter(await self._all_answers(asked.commands, is_sent=sent is not None))
         except BaseException:
             self._cut("given up at RCPT")
             raise
-        return [next(answers) if refused is None else refused for refused in own]
+        return [next(answers) if refused is None else refused for refused in asked.refused]
 
     async def data(self, content: bytes, *, until: float | None = None) -> Reply:
         """Send the mail; the next hop's last word on it: 2xx only when it has taken it.
@@ -102,16 +132,14 @@ class Transaction:
             return
         self._is_open = False
         if not self._wire.failure:
+            if self._ahead is not None:
+                self._wire.ignore(len(self._ahead.commands))
             self._wire.write_unheeded(b"RSET\r\n")
             self._give_back(self._wire)
 
-    def _refused(self, parameters: tuple[bytes, ...]) -> Reply | None:
-        name = smtp_client.unsupported(parameters, self._wire.capabilities)
-        return None if name is None else missing(name, self._promised)
-
-    async def _all_answers(self, commands: list[bytes]) -> list[Reply]:
-        pipelined = self._wire.capabilities.pipelining
-        if pipelined:
+    async def _all_answers(self, commands: tuple[bytes, ...], *, is_sent: bool) -> list[Reply]:
+        pipelined = is_sent or self._wire.capabilities.pipelining
+        if pipelined and not is_sent:
             self._wire.write(b"".join(commands))
         until = self._wire.now() + self._deadlines.step
         answers: list[Reply] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from milter.actions.smtp_client import BrokenReply, Capabilities, ReplyReader
 from milter.errors import NextHopError
@@ -33,7 +34,7 @@ class Wire(asyncio.Protocol):
         self._lost = lost
         self._reader = ReplyReader()
         self._replies: deque[Reply] = deque()
-        self._unheeded = 0
+        self._unheeded: deque[bool] = deque()  # replies that nobody waits for: whether they have to be positive
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -42,8 +43,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection stands."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         """asyncio: octets came."""
@@ -54,8 +54,7 @@ class Wire(asyncio.Protocol):
             return
         for reply in replies:
             if self._unheeded:
-                self._unheeded -= 1
-                if not reply.is_positive:
+                if self._unheeded.popleft() and not reply.is_positive:
                     self.abort(f"the next hop answered {reply.code} to RSET")
                     return
             else:
@@ -103,8 +102,15 @@ class Wire(asyncio.Protocol):
 
     def write_unheeded(self, octets: bytes) -> None:
         """Send one command whose reply only has to be positive; nobody waits for it."""
-        self._unheeded += 1
+        self._unheeded.append(True)
         self.write(octets)
+
+    def ignore(self, replies: int) -> None:
+        """Pass over the replies to so many commands that were sent already; what they say does not matter any more."""
+        while replies and self._replies:
+            self._replies.popleft()
+            replies -= 1
+        self._unheeded.extend([False] * replies)
 
     async def write_all(self, octets: bytes, until: float) -> None:
         """Send much, at the pace of the reader. Raises NextHopError when the connection breaks or `until` passes."""

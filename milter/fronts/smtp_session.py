@@ -14,7 +14,7 @@ from typing import Protocol
 from milter.actions import edits
 from milter.actions.next_hop import NextHop
 from milter.actions.smtp_client import Capabilities
-from milter.actions.transaction import Transaction, trouble
+from milter.actions.transaction import Recipient, Transaction, trouble
 from milter.errors import NextHopError
 from milter.fronts import line_ends, paths, xforward
 from milter.fronts.inbox import Fault
@@ -140,16 +140,24 @@ class SmtpSession(SmtpConnection):
             self._say(path)
             return
         self._is_told = False
-        begun = await self._door.next_hop.begin(path.octets, path.parameter_octets, xforward=self._xforward, promised=self._offered)
+        self._is_utf8 = path.parameter("SMTPUTF8") is not None
+        read = self._waiting_recipients([])
+        begun = await self._door.next_hop.begin(
+            path.octets, path.parameter_octets, xforward=self._xforward, promised=self._offered, ahead=_asked(read)
+        )
         if isinstance(begun, Reply):
+            self._is_utf8 = False
             if begun.cause:
                 self._tell(begun)
             self._say(begun)
+            for _ in read:
+                self._say(_NO_MAIL)
             return
         self._transaction = begun
         self.envelope.mail_from = path.address
-        self._is_utf8 = path.parameter("SMTPUTF8") is not None
         self._say(begun.accepted)
+        if read:
+            await self._recipients(begun, read)
 
     def _sender(self, arg: str | None) -> Path | Reply:
         path = paths.read("FROM:", arg)
@@ -168,13 +176,19 @@ class SmtpSession(SmtpConnection):
         """RFC 5321 §4.1.1.3: each reply is the next hop's own. Those that wait in the inbox already go to it together (RFC 2920)."""
         assert self.envelope is not None
         if self._transaction is None:
-            self._say(reply(503, _BAD_SEQUENCE, "MAIL first"))
+            self._say(_NO_MAIL)
             return
-        read = [self._recipient(arg, 0)]
+        await self._recipients(self._transaction, self._waiting_recipients([self._recipient(arg, 0)]))
+
+    def _waiting_recipients(self, read: list[Path | Reply]) -> list[Path | Reply]:
+        """`read` and those that wait in the inbox already, at most so many as may go to the next hop together."""
         while len(read) < _TOGETHER and (line := self._inbox.line_of(b"RCPT")) is not None:
             read.append(self._recipient(line[5:].strip(b" ").decode("utf-8", "surrogateescape"), len(read)))
-        asked = [path for path in read if isinstance(path, Path)]
-        answers = iter(await self._transaction.rcpt([(path.octets, path.parameter_octets) for path in asked]))
+        return read
+
+    async def _recipients(self, transaction: Transaction, read: list[Path | Reply]) -> None:
+        assert self.envelope is not None
+        answers = iter(await transaction.rcpt(_asked(read)))
         for one in read:
             answer = one if isinstance(one, Reply) else next(answers)
             if isinstance(one, Path) and answer.is_positive:
@@ -206,7 +220,7 @@ class SmtpSession(SmtpConnection):
         if arg is not None:
             self._say(reply(501, "5.5.4", "Syntax: DATA"))
         elif transaction is None:
-            self._say(reply(503, _BAD_SEQUENCE, "MAIL first"))
+            self._say(_NO_MAIL)
         elif transaction.failure:
             self._give_up(trouble(NextHopError(transaction.failure)))
         elif not self.envelope.rcpt_tos:
@@ -305,5 +319,11 @@ class SmtpSession(SmtpConnection):
     smtp_STARTTLS = smtp_EXPN
 
 
+def _asked(read: list[Path | Reply]) -> list[Recipient]:
+    """Of recipients that were read, those that the next hop is asked about."""
+    return [(path.octets, path.parameter_octets) for path in read if isinstance(path, Path)]
+
+
+_NO_MAIL = reply(503, _BAD_SEQUENCE, "MAIL first")
 _NEEDS_UTF8 = reply(553, "5.6.7", "Address beyond ASCII without SMTPUTF8")
 _COMMANDS = {name.removeprefix("smtp_").encode(): method for name, method in vars(SmtpSession).items() if name.startswith("smtp_")}

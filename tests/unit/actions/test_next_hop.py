@@ -118,6 +118,71 @@ async def test_xforward_of_a_refused_mail_is_taken_back() -> None:
     assert fake.commands[:4] == ["XFORWARD ADDR=192.0.2.9", "MAIL FROM:<a@a.example>", "RSET", "MAIL FROM:<b@b.example>"]
 
 
+@pytest.mark.parametrize("offers", [("PIPELINING",), ()])
+async def test_recipients_go_ahead(offers: tuple[str, ...]) -> None:
+    """Recipients that are known at MAIL get their own replies, whether the next hop takes them together with it or not."""
+    fake = FakeNextHop(offers=offers, script={"RCPT <no@b.example>": "550 5.1.1 No"})
+    recipients = [(b"a@b.example", ()), (b"c@b.example", (b"NOTIFY=NEVER",)), (b"no@b.example", ())]
+    async with fake.running():
+        next_hop = hop(fake)
+        begun = await next_hop.begin(b"a@a.example", ahead=recipients)
+        assert isinstance(begun, Transaction)
+        assert [one.code for one in await begun.rcpt(recipients)] == [250, 555, 550]
+        assert [one.code for one in await begun.rcpt([(b"d@b.example", ())])] == [250]
+        assert (await begun.data(b"x\r\n")).code == 250
+        next_hop.close()
+    assert fake.mails[0].recipients == ["a@b.example", "d@b.example"]
+
+
+async def test_recipients_ahead_are_in_the_same_packet_as_mail() -> None:
+    """What goes ahead costs no write of its own."""
+    got: list[bytes] = []
+    over = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        await reader.readline()
+        writer.write(b"250-x\r\n250 PIPELINING\r\n")
+        got.append(await reader.read(1_000))
+        writer.write(b"250 Ok\r\n250 Ok\r\n")
+        await reader.read()  # RSET and QUIT
+        writer.close()
+        await writer.wait_closed()
+        over.set()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    next_hop = NextHop("127.0.0.1", server.sockets[0].getsockname()[1], "gw.example")
+    begun = await next_hop.begin(b"a@a.example", ahead=[(b"b@b.example", ())])
+    assert isinstance(begun, Transaction)
+    assert [one.code for one in await begun.rcpt([(b"b@b.example", ())])] == [250]
+    assert got == [b"MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\n"]
+    begun.drop()
+    next_hop.close()
+    await over.wait()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("rcpt", ["503 5.5.1 MAIL first", "250 2.1.5 Ok"])
+async def test_recipients_ahead_of_a_refused_mail_are_forgotten(rcpt: str) -> None:
+    """Whatever the next hop says to them, the next mail on the same connection has nothing of them, and neither has one that is dropped."""
+    ahead = [(b"b@b.example", ()), (b"c@b.example", ())]
+    fake = FakeNextHop(script={"MAIL": ["550 5.7.1 No", "250 2.1.0 Ok"], "RCPT": [rcpt, rcpt, "250 2.1.5 Ok"]})
+    async with fake.running():
+        next_hop = hop(fake)
+        assert isinstance(await next_hop.begin(b"a@a.example", ahead=ahead), Reply)
+        dropped = await next_hop.begin(b"a@a.example", ahead=ahead)
+        assert isinstance(dropped, Transaction)
+        dropped.drop()
+        begun = await next_hop.begin(b"a@a.example", ahead=ahead[:1])
+        assert isinstance(begun, Transaction)
+        assert [one.code for one in await begun.rcpt(ahead[:1])] == [250]
+        assert (await begun.data(b"x\r\n")).code == 250
+        next_hop.close()
+    assert fake.connections == 1
+    assert [got.recipients for got in fake.mails] == [["b@b.example"]]
+
+
 async def test_rset_that_is_refused_ends_the_connection() -> None:
     """A connection on which a transaction cannot be dropped is not used again."""
     fake = FakeNextHop(script={"RSET": "500 5.5.1 What"})
