@@ -20,8 +20,9 @@ _HEX = re.compile(r"\+([0-9A-Fa-f]{2})")
 _LONGEST = 255
 
 
-def read(argument: str | None) -> dict[str, str] | str:
-    """The attributes of one command, values still in xtext; a str says what is wrong with it.
+@lru_cache(maxsize=1_024)
+def read(argument: str | None) -> Mapping[str, str] | str:
+    """The attributes of one command, values still in xtext; a str says what is wrong with it. Callers share the mapping.
 
     A repeated attribute counts as its last.
     """
