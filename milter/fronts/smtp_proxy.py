@@ -19,6 +19,7 @@ from milter.actions import edits, received
 from milter.actions.next_hop import NextHop
 from milter.actions.transaction import Transaction
 from milter.errors import QuarantineError
+from milter.fronts.patience import Patience
 from milter.fronts.smtp_connection import SmtpConnection, base_attributes
 from milter.fronts.smtp_contract import Broke, Journal, Judge, MailRecord, Options, Quarantine
 from milter.fronts.smtp_session import SmtpSession
@@ -59,6 +60,7 @@ class SmtpProxy:
         self.base_attributes = base_attributes()
         self.is_stopping = False
         self.sessions: set[SmtpConnection] = set()
+        self._patience = Patience()
         self._judge = judge
         self._quarantine = quarantine
         self._journal = journal
@@ -135,8 +137,7 @@ class SmtpProxy:
         decision: Decision | None = None
         outcome = _Outcome(_OUR_FAULT, cause="given up while the proxy stopped")
         try:
-            async with asyncio.timeout_at(until):
-                decision = await self._judge(mail)
+            decision = await self._patience.wait(self._judge(mail), until)
             outcome = await self._act(mail, decision, transaction, until, protocol=protocol, peer=peer)
         except TimeoutError:
             outcome = _Outcome(reply(451, "4.3.2", "Judging took too long; please try again later"), cause="judging took too long")
@@ -159,8 +160,7 @@ class SmtpProxy:
             return _Outcome(answer, "" if answer.cause else without_addresses(answer), answer.cause)
         transaction.drop()  # nothing of it may be delivered, and the next hop need not wait for the disk
         try:
-            async with asyncio.timeout_at(until):
-                stored = await self._quarantine(mail, decision, content)
+            stored = await self._patience.wait(self._quarantine(mail, decision, content), until)
         except (QuarantineError, TimeoutError) as error:
             cause = str(error) or "the quarantine did not store in time"
             return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=cause)
