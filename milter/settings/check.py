@@ -54,8 +54,12 @@ def _walk(document: Document, known: Known, kind: type, value: object, path: Pat
         if dataclasses.is_dataclass(hints[option.name]):
             yield from _walk(document, known, hints[option.name], inner, here)
             continue
+        if not isinstance(inner, list if isinstance(option.default, tuple) else str):
+            continue  # a wrong shape, which the types report
         texts = [(here, inner)] if isinstance(inner, str) else [((*here, i), item) for i, item in enumerate(inner) if isinstance(item, str)]
         form = FORMS.get(option.metadata.get("form", ""))
+        if not inner and option.metadata.get("form") in NEVER_EMPTY:
+            yield document.problem(here, "the list is empty; name at least one")
         for place, text in texts:
             message = form(text, known) if form else _number(text, option, kind)
             if message:
@@ -162,9 +166,10 @@ def _file(text: str, known: Known) -> str | None:
 
 
 def _path(text: str, known: Known) -> str | None:
-    return None if text else "the path is empty"
+    return "the path is empty" if not text else "a path has no NUL" if "\0" in text else None
 
 
+NEVER_EMPTY = ("listen", "market")  # without one nothing would be listened on, or nobody known
 FORMS: dict[str, Callable[[str, Known], str | None]] = {
     "listen": _listen,
     "peer": _peer,
