@@ -121,8 +121,8 @@ def load_registry(settings: Settings) -> Registry:
 
 
 def registry_paths(settings: Settings) -> list[Path]:
-    """The registry files that the settings name. Raises SettingsError for an unknown name."""
-    return [_named("registry", name) for name in settings.registry]
+    """The registry files that the settings name, each once. Raises SettingsError for an unknown name."""
+    return list(dict.fromkeys(_named("registry", name) for name in settings.registry))
 
 
 def load_policy(settings: Settings) -> Policy:

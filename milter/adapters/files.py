@@ -6,6 +6,7 @@ or the checkout of an editable install. Raises OSError as the system gives it; i
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -79,11 +80,22 @@ def rule_sources(folders: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
 
 
 def system_resolvers(path: str | Path = "/etc/resolv.conf") -> tuple[str, ...]:
-    """The `nameserver` addresses of resolv.conf(5), at most three; 127.0.0.1 when the file names none or is absent."""
+    """The `nameserver` addresses of resolv.conf(5), at most three; 127.0.0.1 when the file names none or is absent.
+
+    What is no address is passed over, as the system's own resolver does.
+    """
     try:
         lines = read(path).decode("ascii", "replace").splitlines()
     except OSError:
         return ("127.0.0.1",)
     words = [line.split() for line in lines]
     found = [word[1].partition("%")[0] for word in words if len(word) > 1 and word[0] == "nameserver"]
-    return tuple(found[:3]) or ("127.0.0.1",)
+    return tuple(filter(_is_address, found))[:3] or ("127.0.0.1",)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -55,6 +55,7 @@ def test_rule_sources_are_sorted_and_found_at_any_depth(tmp_path: Path) -> None:
         ("nameserver 192.0.2.53\n", ("192.0.2.53",)),
         ("# x\nsearch example\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\n", ("192.0.2.1", "fe80::1")),
         ("nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n", ("192.0.2.1", "192.0.2.2", "192.0.2.3")),
+        ("nameserver my_router\nnameserver 1.2.3\nnameserver ::1\n", ("::1",)),
         ("nameserver\n", ("127.0.0.1",)),
         ("", ("127.0.0.1",)),
     ],

@@ -50,3 +50,11 @@ def test_the_shipped_registries_are_in_order(capsys: Capture) -> None:
     for name in ("fr", "example"):
         assert run(["registry", "lint", str(files.shipped("config", "registry", f"{name}.yml"))]) == 0
         assert capsys.readouterr().out.endswith("insurers in 1 file, in order\n")
+
+
+def test_a_market_named_twice_is_read_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Saying it again is no conflict of the registry with itself."""
+    assert run(["registry", "list", "--market", "example", "--market", "example"]) == 0
+    twice = capsys.readouterr().out
+    assert run(["registry", "list", "--market", "example"]) == 0
+    assert twice == capsys.readouterr().out != ""
