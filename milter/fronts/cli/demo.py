@@ -38,16 +38,17 @@ class Outcome:
 
 
 @click.command()
-def demo() -> None:
+@click.option("--config", metavar="FILE", help="Settings file whose own rules (`rules`) play along; nothing else of it is used.")
+def demo(config: str | None) -> None:
     """Show what it does with a dozen invented mails, on this machine alone."""
-    asyncio.run(_play())
+    asyncio.run(_play(app.load_settings(config).settings.rules if config is not None else ()))
 
 
-async def _play() -> None:
+async def _play(rules: tuple[str, ...]) -> None:
     cases = demo_mails.cases()
     click.echo("A gateway, a DNS with made-up zones and a small receiving server start on 127.0.0.1 …")
     with tempfile.TemporaryDirectory(prefix="insurer-milter-demo-") as folder:
-        async with stage(Path(folder), demo_mails.zone()) as scene:
+        async with stage(Path(folder), demo_mails.zone(), rules=list(rules)) as scene:
             click.echo(f"{len(cases)} invented mails go through it by SMTP.\n")
             counts: dict[str, int] = {}
             for number, case in enumerate(cases, 1):
