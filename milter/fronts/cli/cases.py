@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ class Case:
 def from_line(line: bytes, number: int, default: Case) -> Case:
     """Read one batch line. `default` gives the SMTP facts that the line does not name. Raises CaseError."""
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = _json(line)
     except UnicodeDecodeError:
         raise CaseError(f"line {number}: not UTF-8") from None
     except json.JSONDecodeError as wrong:
@@ -43,11 +44,15 @@ def from_line(line: bytes, number: int, default: Case) -> Case:
         raise CaseError(f"line {number}: not JSON that can be read") from None
     if not isinstance(value, dict):
         raise CaseError(f"line {number}: not a JSON object")
-    case = replace(default, id=value.get("id", value.get("path")))
+    case = replace(default, id=id_of(line))
     try:
+        if not _is_id(value.get("id")):
+            raise CaseError("`id` is not a text or a number")
         path = _text(value, "path")
         if not path:
             raise CaseError("`path` is missing")
+        if path == "-":
+            raise CaseError("a batch reads no mail from stdin; `path` names a file")
         return replace(case, path=path, connection=_connection(value, default.connection), envelope=_envelope(value, default.envelope))
     except CaseError as wrong:
         raise CaseError(f"line {number}: {wrong}") from None
@@ -56,10 +61,25 @@ def from_line(line: bytes, number: int, default: Case) -> Case:
 def id_of(line: bytes) -> Any:  # Any: a JSON value of the caller's
     """The `id` of a batch line as far as it can be read, else None."""
     try:
-        value = json.loads(line)
+        value = _json(line)
     except (ValueError, RecursionError):
         return None
-    return value.get("id", value.get("path")) if isinstance(value, dict) else None
+    found = value.get("id", value.get("path")) if isinstance(value, dict) else None
+    return found if _is_id(found) else None
+
+
+def _json(line: bytes) -> Any:  # Any: a JSON value of the caller's
+    """Raises ValueError, RecursionError. A file may begin with a byte order mark."""
+    return json.loads(line.decode("utf-8-sig"), parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")  # RFC 8259 §6
+
+
+def _is_id(value: object) -> bool:
+    """True for what an answer can carry as its `id` (1e999 is read as infinity, which JSON cannot write)."""
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _text(value: dict[str, Any], key: str, default: str = "") -> str:
@@ -106,7 +126,10 @@ def mail_of(case: Case, most: int) -> Mail:
 
 def _octets(case: Case, most: int) -> bytes:
     if case.path == "-":
-        octets = sys.stdin.buffer.read(most + 1)
+        try:
+            octets = sys.stdin.buffer.read(most + 1)
+        except OSError as wrong:
+            raise CaseError(f"stdin: {wrong.strerror or wrong}") from None
         if len(octets) > most:
             raise CaseError(f"larger than {most} octets (`smtp: max_octets`)")
         return octets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from milter.fronts.cli.options import config_option, json_option
 from milter.model.evidence import DomainMatch, DomainMatcher
 
 MAX_LINE = 4_096
+_UNREADABLE = re.compile("[\ufffd\ud800-\udfff]")  # what was not UTF-8, in stdin or on the command line, is no name
 
 
 @click.command("check-domain")
@@ -46,7 +48,7 @@ def _answer(name: str, registry: DomainMatcher, *, as_json: bool) -> bool:
     """Print the answer for one name; False when it is no domain."""
     from milter.text.domains import parse_domain
 
-    domain = parse_domain(name) if "\ufffd" not in name else None  # what was not UTF-8 is no name
+    domain = parse_domain(name) if not _UNREADABLE.search(name) else None
     if domain is None:
         if as_json:
             output.json_line({"domain": name, "error": "not a domain name"})

@@ -6,6 +6,7 @@ words on stderr; a traceback is a bug of ours.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,7 @@ def cli() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    _prepare_streams()
     try:
         result = cli.main(args=arguments, prog_name="insurer-milter", standalone_mode=False)
         sys.stdout.flush()
@@ -52,14 +54,36 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say("Interrupted.")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not complain while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_stdout_up()  # whoever read our output has gone
         return IO_ERROR
     except SystemExit:  # click's own way when whoever read our output has gone
         return IO_ERROR
     except (click.ClickException, MilterError, OSError) as wrong:
-        return report(wrong)
+        code = report(wrong)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _give_stdout_up()
+        return code
     return result if isinstance(result, int) else DONE
+
+
+def _prepare_streams() -> None:
+    """Answers are UTF-8 whatever the locale; a stream that the caller closed fails when it is used, as a full disk does."""
+    if sys.stdin is None:
+        sys.stdin = open(os.open(os.devnull, os.O_WRONLY), encoding="utf-8")  # noqa: SIM115  # as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _give_stdout_up() -> None:
+    """The interpreter must not complain while it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def report(wrong: Exception) -> int:

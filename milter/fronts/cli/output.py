@@ -26,8 +26,9 @@ COLOURS = {
 
 
 def json_line(value: Mapping[str, object]) -> None:
-    """One object on one line, flushed with the stream."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n")
+    """One object on one line, flushed with the stream. A lone surrogate (a file name that is not UTF-8) is written as JSON's `\\udcff`."""
+    line = json.dumps(value, ensure_ascii=False, separators=(", ", ": ")) + "\n"
+    sys.stdout.write(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def for_person() -> bool:

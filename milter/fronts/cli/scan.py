@@ -113,7 +113,7 @@ def scan(
             printed.emit(line)
             advance()
 
-        if jobs == 1:
+        if jobs == 1 or "-" in paths:  # a process of its own has no stdin
             stream.in_one_process(source, job.workshop, emit)
         else:
             stream.in_processes(source, job.workshop, emit, _lost, min(jobs, max(total, 1) if total else jobs))

@@ -44,6 +44,10 @@ def test_an_empty_sender_is_the_null_sender() -> None:
         (b"[1]", "line 7: not a JSON object", None),
         (b"[" * 100_000, "line 7: not JSON that can be read", None),
         (b'{"id": 3}', "line 7: `path` is missing", 3),
+        (b'{"id": "x", "path": "-"}', "line 7: a batch reads no mail from stdin; `path` names a file", "x"),
+        (b'{"id": ["x"], "path": "p"}', "line 7: `id` is not a text or a number", None),
+        (b'{"id": 1e999, "path": "p"}', "line 7: `id` is not a text or a number", None),
+        (b'{"id": NaN, "path": "p"}', "line 7: not JSON that can be read", None),
         (b'{"id": "x", "path": 5}', "line 7: `path` is not a text", "x"),
         (b'{"id": "x", "path": "p", "rcpt_to": "r@example.org"}', "line 7: `rcpt_to` is not a list of texts", "x"),
         (b'{"id": "x", "path": "p", "client_ip": "here"}', "line 7: `client_ip` is not an IP address: 'here'", "x"),
@@ -95,3 +99,8 @@ def test_relative_paths_may_lie_beside_the_batch_file(tmp_path: Path) -> None:
     """A path that is not found from the current folder is looked for beside the batch file."""
     (tmp_path / "a.eml").write_bytes(b"A: b\n\n")
     assert cases.mail_of(Case(1, "a.eml", Connection(), Envelope(), str(tmp_path)), 100).raw == b"A: b\r\n\r\n"
+
+
+def test_a_batch_may_begin_with_a_byte_order_mark() -> None:
+    """Some editors write one."""
+    assert cases.from_line(b'\xef\xbb\xbf{"path": "a.eml"}', 1, DEFAULT).id == "a.eml"

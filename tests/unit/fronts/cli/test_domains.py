@@ -38,3 +38,9 @@ def test_a_stream_of_names(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> 
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["domain"] for line in found if "match" in line] == ["a.example", "b.example"]
     assert all(line["error"] == "not a domain name" for line in found if "match" not in line)
+
+
+def test_a_name_that_is_not_utf8_is_no_domain(capsys: Capture) -> None:
+    """On the command line such a name arrives with lone surrogates."""
+    assert run(["check-domain", "--json", "\udcff.example"]) == 2
+    assert json.loads(capsys.readouterr().out) == {"domain": "\udcff.example", "error": "not a domain name"}

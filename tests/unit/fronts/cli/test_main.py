@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     for leaf in leaves:
         assert run([command, leaf, "--help"]) == 0
         assert "--config FILE" in capsys.readouterr().out
-    assert leaves or "--config FILE" in printed or command == "demo"
+    assert leaves or "--config FILE" in printed
 
 
 def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,3 +71,26 @@ def test_output_in_a_pipe_has_no_colour() -> None:
     """Colour is for terminals alone."""
     done = subprocess.run([sys.executable, "-m", "milter", "check-domain", "example.org"], capture_output=True, text=True, check=True)
     assert done.stdout == "example.org\tnone\t-\t-\t0\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("check-domain example.org >&-", (3, "", "Error: Bad file descriptor\n")),
+        ("check-domain - <&-", (3, "", "Error: Bad file descriptor\n")),
+        ("check-domain example.org --json 2>&- | wc -l", (0, "1\n", "")),
+        ("scan - <&-", (3, "-\n  error: stdin: Bad file descriptor\n", "")),
+    ],
+)
+def test_a_closed_stream_is_no_traceback(command: str, answer: tuple[int, str, str]) -> None:
+    """What cannot be read or written is an error of input or output."""
+    done = subprocess.run(["bash", "-c", f"{sys.executable} -m milter {command}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == answer
+
+
+def test_answers_are_utf8_in_every_locale() -> None:
+    """An ASCII locale does not stop a list at its first accent."""
+    words = [sys.executable, "-m", "milter", "registry", "find", "--market", "fr", "Société"]
+    done = subprocess.run(words, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "Société" in done.stdout.decode("utf-8")

@@ -169,3 +169,19 @@ def test_our_own_bug_is_told_without_the_mail(capsys: Capture, monkeypatch: pyte
     assert json.loads(printed.out)["incomplete"] == ["not judged, our own error: ValueError"]
     assert "our own error, please report: ValueError at" in printed.err
     assert "anna" not in printed.err
+
+
+def test_stdin_is_read_whatever_the_jobs(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forked processes have no stdin: the mail is judged, not an empty one in its place."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PLAIN)))
+    assert run(["scan", "--json", "--jobs", "2", "-", "plain.eml"]) == 0
+    assert [found["subject"] for found in objects(capsys)] == ["Lunch", "Lunch"]
+
+
+def test_an_id_that_is_no_unicode_does_not_end_the_batch(capsys: Capture) -> None:
+    """A lone surrogate comes back as it was written."""
+    Path("cases.jsonl").write_bytes(b'{"id": "\\ud800", "path": "plain.eml"}\n{"id": 2, "path": "plain.eml"}\n')
+    assert run(["scan", "--json", "--batch", "cases.jsonl"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert [json.loads(line)["id"] for line in printed.splitlines()] == ["\ud800", 2]
