@@ -7,6 +7,7 @@ is kept stays as it came, so a mail with LF line ends keeps them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from milter.model.message import Field
 
 # A forged field may stand behind a thousand others. The scanner is linear; these bound its memory.
 _WIDE = Limits(header_octets=8_388_608, fields=50_000, field_octets=8_388_608)
+
+_MAILBOX_LINE = re.compile(rb">{0,9}From [^\r\n]{0,998}\r?\n(?:[ \t][^\r\n]*+\r?\n)*+")  # with what continues it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,22 @@ class Cut:
 def apply(raw: bytes, fields: Sequence[Field], edits: Iterable[Edit]) -> bytes:
     """The mail after the edits. `fields` are the header fields of `raw` from the first, in order.
 
-    Inserts stand in front in their order. Of several edits of one field the last counts. An edit of a field that stands behind `fields` (the
-    limits of judging cut them off) makes all fields be looked for. Raises ValueError for a field that does not exist: our own mistake.
+    Inserts stand in front in their order (see `compose`). Of several edits of one field the last counts. An edit of a field that stands
+    behind `fields` (the limits of judging cut them off) makes all fields be looked for. Raises ValueError for a field that does not
+    exist: our own mistake.
     """
     edits = tuple(edits)
-    return b"".join((front(edits), splice(raw, cuts(raw, fields, edits))))
+    return compose(raw, front(edits), cuts(raw, fields, edits))
+
+
+def compose(raw: bytes, front: bytes, changes: Iterable[Cut]) -> bytes:
+    """The mail after the cuts with `front` before it, but behind a Unix mailbox line (`From x …`) that stands first.
+
+    That line is no header field: before it, ours would end the header section for the next hop, and the sender's fields would be text.
+    """
+    line = _MAILBOX_LINE.match(raw)
+    start = line.end() if line else 0
+    return splice(raw, (Cut(start, start, front), *(cut for cut in changes if cut.start >= start)))
 
 
 def carry_out(raw: bytes, edits: Iterable[Edit]) -> bytes:

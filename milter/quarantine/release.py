@@ -39,7 +39,7 @@ class Outcome:
 
 def delivered(entry: Entry, original: bytes) -> bytes:
     """What a release sends."""
-    return entry.front + edits.splice(original, (edits.Cut(start, end) for start, end in entry.cuts))
+    return edits.compose(original, entry.front, (edits.Cut(start, end) for start, end in entry.cuts))
 
 
 async def release(store: Store, hop: Hop, name: str, *, who: str, again: bool = False) -> Outcome:

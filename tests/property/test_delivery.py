@@ -78,6 +78,21 @@ def without_forged(raw: bytes) -> bytes:
     return b"".join(kept)
 
 
+def put_before(front: bytes, raw: bytes) -> bytes:
+    """Our fields and the mail without forged ones; a Unix mailbox line with what continues it stays first."""
+    kept = without_forged(raw)
+    line, end, _ = kept.partition(b"\n")
+    if not end or not line.lstrip(b">").startswith(b"From ") or b"\r" in line.removesuffix(b"\r") or len(line) > 900 or line.startswith(b">" * 10):
+        return front + kept
+    size = len(line) + 1
+    while kept[size : size + 1] in (b" ", b"\t") and b"\n" in kept[size:]:
+        following = kept[size:].partition(b"\n")[0]
+        if b"\r" in following.removesuffix(b"\r"):
+            break
+        size += len(following) + 1
+    return kept[:size] + front + kept[size:]
+
+
 def _continuations(lines: list[bytes]) -> list[bytes]:
     found = []
     for line in lines:
@@ -98,6 +113,9 @@ def is_forged(name: bytes, value: bytes) -> bool:
 @given(MAILS)
 @example(b"")
 @example(b"X-Insurer-Milter: x")
+@example(b"From bob Mon Mar  2\r\n folded\r\nX-Insurer-Milter: x\r\nSubject: s\r\n\r\n")
+@example(b">From bob\nSubject: s\n\n")
+@example(b"From bob")
 @example(b"\r\nX-Insurer-Milter: body")
 @example(b" X-Insurer-Milter: continued\r\nX-Insurer-Milter: x\r\n")
 @example(b"H: x\r\n" * 20 + b"X-Insurer-Milter: x\r\n\r\nX-Insurer-Milter: body\r\n")
@@ -106,7 +124,7 @@ def test_pass_is_the_original_minus_forged_fields_plus_headers_in_front(raw: byt
     decision = decided(raw, Action.PASS)
     rest = tuple(edit for edit in decision.edits if not isinstance(edit, Replace))
     octets = edits.carry_out(raw, rest)
-    assert octets == front(decision) + without_forged(raw)
+    assert octets == put_before(front(decision), raw)
     for edit in decision.edits:
         if isinstance(edit, Replace):
             field = edits.all_fields(raw)[edit.index]
@@ -120,7 +138,7 @@ def test_unscanned_is_the_original_minus_forged_fields_plus_one_header(raw: byte
     """For any octets: after our own bug the mail is one field of ours, maybe the guard, then the original without the forged fields."""
     blank = Decision(Action.PASS, Action.PASS, Verdict(VerdictKind.NONE), unscanned="KeyError")
     decision = headers.with_unscanned_edits(Mail(raw), blank, OURS.decode())
-    assert edits.carry_out(raw, decision.edits) == front(decision) + without_forged(raw)
+    assert edits.carry_out(raw, decision.edits) == put_before(front(decision), raw)
 
 
 @QUICK
