@@ -27,11 +27,6 @@ _CODECS |= {f"iso-8859-8-{form}": "iso8859_8" for form in ("i", "e")}
 _MULTIBYTE = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32"})
 
 
-def is_known(label: str) -> bool:
-    """True when the label (any case) names a charset of the list."""
-    return label.strip().lower() in _CODECS
-
-
 def decode(octets: bytes, label: str = "") -> str:
     """The text of `octets`. An absent, unknown or wrong label means UTF-8 where that fits, else windows-1252."""
     codec = _CODECS.get(label, None) if label in _CODECS else _CODECS.get(label.strip().strip("'\"").lower(), "")
