@@ -14,7 +14,7 @@ import ahocorasick
 from milter.identity.brands import look
 from milter.identity.organisation import AliasStrength, Organisation
 from milter.identity.vocabulary import HEALTH
-from milter.text.normal import fold, plain
+from milter.text.normal import fold, plain, plain_octets
 
 _GLUED_FROM = 8  # letters from which a name of several words is also looked for without its spaces
 _MOST_HITS = 2_000
@@ -71,9 +71,11 @@ _SHAPE = bytes(97 if bytes([octet]).isalnum() else octet for octet in range(256)
 
 def plain_words(text: str) -> str:
     """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined."""
-    words = plain(text)
-    if words.isascii() and b" a a a " not in words.encode("ascii").translate(_SHAPE):
-        return words
+    octets = plain_octets(text)
+    return _words_of_rows(text) if octets is None or b" a a a " in octets.translate(_SHAPE) else octets.decode("ascii")
+
+
+def _words_of_rows(text: str) -> str:
     return plain(_ROW.sub(lambda row: "".join(filter(str.isalnum, row[0])), fold(text)))
 
 

@@ -19,13 +19,14 @@ __all__ = ["DomainEntry", "HonestNeighbour", "NameMatch", "Organisation", "Regis
 
 _HOME = "fr"  # as if the name were a domain: the matcher knows which slips a reader overlooks
 _MISSPELT_FROM = 8
-_RECENT = 4_096  # domains: senders and links of a busy hour come again and again
+_RECENT = 4_096  # domains and names: senders and links of a busy hour come again and again
+_SHORT = 200  # characters of a name that is kept
 
 
 class Registry:
     """All organisations of all files in use, with their indexes. Fulfils `model.evidence.DomainMatcher`."""
 
-    __slots__ = ("_by_id", "_entries", "_matcher", "_names", "_recent", "organisations")
+    __slots__ = ("_by_id", "_entries", "_matcher", "_names", "_recent", "_recent_names", "_recent_slips", "organisations")
 
     def __init__(self, organisations: Iterable[Organisation] = (), honest_neighbours: Iterable[HonestNeighbour] = ()) -> None:
         self.organisations = tuple(organisations)
@@ -34,6 +35,8 @@ class Registry:
         self._names = NameIndex(self.organisations)
         self._matcher = Matcher(self.organisations, honest_neighbours)
         self._recent = lru_cache(_RECENT)(self._match)
+        self._recent_names = lru_cache(_RECENT)(self._names.read)
+        self._recent_slips = lru_cache(_RECENT)(self._resembles)
 
     def organisation(self, insurer: str) -> Organisation | None:
         """The organisation with this id."""
@@ -73,6 +76,9 @@ class Registry:
 
     def resembles(self, name: str) -> DomainMatch | None:
         """The organisation of whose name a display name is a misspelling (one slip, eight letters or more), else None."""
+        return self._recent_slips(name)
+
+    def _resembles(self, name: str) -> DomainMatch | None:
         words = "-".join(plain_words(name).split())
         domain = parse_domain(f"{words}.{_HOME}") if len(words) >= _MISSPELT_FROM and words.isascii() else None
         found = self.match(domain) if domain else None
@@ -84,4 +90,4 @@ class Registry:
 
     def read_names(self, text: str) -> Reading:
         """The text as folded words, with the names in it and what is left between them."""
-        return self._names.read(text)
+        return self._recent_names(text) if len(text) <= _SHORT else self._names.read(text)

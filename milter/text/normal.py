@@ -77,10 +77,14 @@ def fold(text: str) -> str:
 
 def plain(text: str) -> str:
     """The folded letters and digits, single blanks in the place of everything between and at both ends."""
+    octets = plain_octets(text)
+    return f" {' '.join(_BETWEEN.sub(' ', text.translate(_FOLDING)).split())} " if octets is None else octets.decode("ascii")
+
+
+def plain_octets(text: str) -> bytes | None:
+    """`plain` in ASCII, None for other scripts."""
     octets = _western(text)
-    if octets is None:
-        return f" {' '.join(_BETWEEN.sub(' ', text.translate(_FOLDING)).split())} "
-    return f" {b' '.join(octets.translate(_WORD_OCTETS).split()).decode('ascii')} "
+    return None if octets is None else b" %b " % b" ".join(octets.translate(_WORD_OCTETS).split())
 
 
 def _western(text: str) -> bytes | None:
