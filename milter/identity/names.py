@@ -67,12 +67,13 @@ class Reading:
 # Letters that stand alone in a row (`M G E N`, `A.X.A`); an apostrophe parts words that belong to different words.
 _ROW = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-]){2,}[^\W_](?![^\W_])")
 _SHAPE = bytes(97 if bytes([octet]).isalnum() else octet for octet in range(256))
+_ROW_SHAPE = re.compile(b" a a a ").search  # twice as fast as `in` on a long text
 
 
 def plain_words(text: str) -> str:
     """Folded words with single blanks between and at both ends; letters that stand alone in a row are joined."""
     octets = plain_octets(text)
-    return _words_of_rows(text) if octets is None or b" a a a " in octets.translate(_SHAPE) else octets.decode("ascii")
+    return _words_of_rows(text) if octets is None or _ROW_SHAPE(octets.translate(_SHAPE)) else octets.decode("ascii")
 
 
 def _words_of_rows(text: str) -> str:

@@ -63,6 +63,7 @@ _SINGLE_OCTETS = "".join(_SINGLE).encode(_CODEC)
 _FOLD_OCTETS = bytes.maketrans(_SINGLE_OCTETS, "".join(_SINGLE.values()).encode(_CODEC))
 _WORD_OCTETS = bytes(octet if bytes([octet]).isalnum() else 32 for octet in _FOLD_OCTETS)
 _RARE = re.compile("[^" + re.escape("".join(_SINGLE)) + "]+")
+_BLANKS = re.compile(rb"  +")
 _BETWEEN = re.compile(r"[\W_]+")
 
 
@@ -84,7 +85,7 @@ def plain(text: str) -> str:
 def plain_octets(text: str) -> bytes | None:
     """`plain` in ASCII, None for other scripts."""
     octets = _western(text)
-    return None if octets is None else b" %b " % b" ".join(octets.translate(_WORD_OCTETS).split())
+    return None if octets is None else b" %b " % _BLANKS.sub(b" ", octets.translate(_WORD_OCTETS)).strip()
 
 
 def _western(text: str) -> bytes | None:
