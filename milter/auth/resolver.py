@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from milter.model.quick import quick
+
 Question = tuple[str, str]
 """Name and kind, as `Resolver.query` takes them."""
 
@@ -40,6 +42,7 @@ _VOID = (DnsStatus.NXDOMAIN, DnsStatus.NODATA)
 _LASTING = (DnsStatus.OK, *_VOID)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Records of one question; empty unless `status` is OK.

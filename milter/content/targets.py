@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from milter.model.domain import Domain
+from milter.model.quick import quick
 from milter.text.domains import parse_domain
 
 
@@ -30,6 +31,7 @@ _FILE_ENDINGS = _names("pdf doc docx xls xlsx ppt pptx odt ods txt rtf csv zip r
 _LONGEST = 4_096
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a click goes. `scheme` is lower case ("" for a relative link), `host` None for an IP address or none.

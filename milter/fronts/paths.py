@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from milter.model.quick import quick
 from milter.model.reply import Reply, reply
 
 # Each alternative begins with another character, and the groups are atomic: linear.
@@ -23,6 +24,7 @@ _PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\x00-\x20=\x7f]+)?")
 _MOST_PARAMETERS = 20
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Path:
     """`address` as written, without brackets and route ("" is the null sender); `parameters` as written (`NAME` or `NAME=value`)."""

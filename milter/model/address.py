@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from milter.model.domain import Domain
+from milter.model.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Address:
     """One mailbox. `local` is decoded text (maybe empty), `domain` None when it has none or an unusable one.
@@ -33,6 +35,7 @@ class AuthorKind(StrEnum):
     MALFORMED = "malformed"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Author:
     """The reading of every From field. `domain` is set only when `kind` is ONE.

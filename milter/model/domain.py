@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from milter.model.quick import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True, order=True)
 class Domain:
     """`name` is ASCII, lower case, without a trailing dot, at most 253 octets, each label 1 to 63.

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from milter.model.quick import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Insert:
     """Put a field in front of the header section; several keep their order. `octets` is a whole field ending in CRLF."""
@@ -15,6 +18,7 @@ class Insert:
     octets: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Remove:
     """Take out received field number `index` with all its lines."""
@@ -22,6 +26,7 @@ class Remove:
     index: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Replace:
     """Put `octets` (a whole field, with the line end of the old one) in the place of received field number `index`."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from milter.model.domain import Domain
+from milter.model.quick import quick
 
 
 class AuthResult(StrEnum):
@@ -25,6 +26,7 @@ class AuthResult(StrEnum):
     PERMERROR = "permerror"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SpfFact:
     """Result for one identity (`mailfrom` or `helo`). `cause` names the term or DNS failure, for the log."""
@@ -35,6 +37,7 @@ class SpfFact:
     cause: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DkimFact:
     """Result of one signature. Only `result` PASS with `proves_content` may count as proof.
@@ -51,6 +54,7 @@ class DkimFact:
     test_mode: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DmarcFact:
     """RFC 9989 evaluation. `reason` says why there is no pass or fail, else "": `no_record`, `no_valid_policy`; without a
@@ -70,6 +74,7 @@ class DmarcFact:
     dkim_aligned: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ArcFact:
     """Chain validation (RFC 8617): `pass`, `fail` or `none`; `sealers` are the sealing domains, oldest first."""
@@ -79,6 +84,7 @@ class ArcFact:
     cause: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AuthFacts:
     """Who really sent it.
@@ -113,6 +119,7 @@ class Match(StrEnum):
     NONE = "none"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DomainMatch:
     """Answer of the matcher for one domain. `insurer` is a registry id, `technique` a fixed word, `score` 0 to 1."""
@@ -165,6 +172,7 @@ class Strength(StrEnum):
 _RANKS = {Strength.WEAK: 1, Strength.MEDIUM: 2, Strength.STRONG: 3}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One claim to be `insurer` (registry id). `quote` is the hostile text that makes it, at most 120 characters."""
@@ -178,6 +186,7 @@ class Claim:
     domain: Domain | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LinkFact:
     """A link with its target looked up. `relation`: `official`, `sender` (same organization as the author),
@@ -193,6 +202,7 @@ class LinkFact:
     place: str = "text"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ContentFacts:
     """What the mail wants. Texts are the author's own words, unfolded; `personal_data` holds kinds only (`nir`, `iban`).
@@ -208,6 +218,7 @@ class ContentFacts:
     has_form: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known of one mail before judgement. `is_internal`: author and all recipients are of one organization, as written."""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from milter.model.quick import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Connection:
     """The SMTP client. `client_ip` is None when unknown (then SPF is `none`, never guessed from Received).
@@ -20,6 +23,7 @@ class Connection:
     helo: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """RFC 5321 envelope: `mail_from` without angle brackets ("" is the null sender), `rcpt_to` in order."""
@@ -28,6 +32,7 @@ class Envelope:
     rcpt_to: tuple[str, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Mail:
     """One mail as received. `raw` is the DATA content after dot-unstuffing, octet for octet.

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from milter.model.address import Address, Author
+from milter.model.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Field:
     """One header field. `raw[start:end]` is the whole field with its line end(s).
@@ -25,6 +27,7 @@ class Field:
     end: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Part:
     """One leaf of the MIME tree. `text` is the decoded text of text/* parts, else "".
@@ -40,6 +43,7 @@ class Part:
     depth: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Link:
     """One link as written. `url` is the target; `text` what the reader sees (of plain text: the URL itself).
@@ -52,6 +56,7 @@ class Link:
     place: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Words:
     """The text that a reader sees. `own` is the author's, `quoted` what he answers or forwards, `signature` below it."""
@@ -62,6 +67,7 @@ class Words:
     hidden: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Message:
     """The whole reading of one mail. `raw` are the received octets, `body_start` the offset of the body in them.

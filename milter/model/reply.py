@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from milter.model.quick import quick
+
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?= |$)")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     """`lines` is the text of each line, without code and line end but with its enhanced code when it has one.

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from milter.model.edit import Edit
 from milter.model.evidence import AuthFacts
+from milter.model.quick import quick
 
 
 class VerdictKind(StrEnum):
@@ -34,6 +35,7 @@ class Action(StrEnum):
         return list(Action).index(self)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One rule that fired and counts. `texts` maps a language to the finished sentence; `quote` shows the place."""
@@ -48,6 +50,7 @@ class Finding:
         return self.texts.get(language) or self.texts.get("en") or next(iter(self.texts.values()), "")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`insurer` is the registry id that the verdict is about, `insurer_name` its display name; `score` the sum that counts."""
@@ -59,6 +62,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What is done, why, and with which edits. `would` is what enforcing would do (observe mode), else equal to `action`.
