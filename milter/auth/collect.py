@@ -25,12 +25,13 @@ async def collect(mail: Mail, message: Message, resolver: Resolver, limits: Limi
     resolver = resolver.within(seconds)
     signatures = dkim.read_signatures(message, limits)
     asked = dkim.questions(signatures) + dmarc.questions(message.author)
+    pair = spf.identities(mail)
     if mail.connection.client_ip is not None:
-        asked += spf.questions(spf.identities(mail))
+        asked += spf.questions(pair)
     resolver.prefetch(asked)
     canonical = Canonical(message)
     dkim_facts = await dkim.verify(signatures, canonical, message, resolver, now=now)
-    spf_fact, helo_fact = await spf.check(mail, resolver, limits)
+    spf_fact, helo_fact = await spf.check(mail, resolver, limits, pair)
     evaluation = await dmarc.evaluate(message.author, spf_fact, dkim_facts, resolver)
     arc_fact = await arc.validate(message, canonical, resolver, limits)
     proven = _proven(spf_fact, dkim_facts)
@@ -72,7 +73,10 @@ def _speaks_for_author(evaluation: dmarc.Evaluation, domain: Domain) -> bool:
 
 def _doubts(spf_fact: SpfFact, dkim_facts: tuple[DkimFact, ...], evaluation: dmarc.Evaluation, arc_fact: ArcFact) -> tuple[str, ...]:
     """What is missing for a temporary reason, with its cause."""
+    temporary = AuthResult.TEMPERROR
+    if temporary not in [spf_fact.result, evaluation.fact.result, arc_fact.result, *[fact.result for fact in dkim_facts]]:
+        return ()
     results = [("spf", spf_fact.result, spf_fact.cause)]
     results += [("dkim", fact.result, f"{fact.domain}: {fact.cause}") for fact in dkim_facts]
     results += [("dmarc", evaluation.fact.result, evaluation.fact.reason.replace("_", " ")), ("arc", arc_fact.result, arc_fact.cause)]
-    return tuple(f"{method}: {cause}" for method, result, cause in results if result is AuthResult.TEMPERROR)
+    return tuple(f"{method}: {cause}" for method, result, cause in results if result is temporary)

@@ -6,7 +6,8 @@ Knows the tags; must not know keys or the DNS. A signature that cannot count is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 from milter.auth.tags import read_base64, read_number, read_tags, read_words
 from milter.model.domain import Domain
@@ -20,6 +21,8 @@ _SELECTOR = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_](?:[a-z0-9_-
 _MAX_KEY_NAME = 240  # of the 253 octets of a name, without `._domainkey.`
 _CANONICAL = {"simple": False, "relaxed": True}
 _BLANK = b" \t\r\n"
+_CACHED = 4_096
+_NUMBERS = (("l", 76), ("t", 12), ("x", 12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +95,38 @@ def read_signature(tags: dict[str, str], limits: Limits, *, identity: str | None
         return refuse(tags, AuthResult.PERMERROR, cause)
     if len(names) > limits.dkim_signed_fields:
         return refuse(tags, AuthResult.POLICY, f"h= names more than {limits.dkim_signed_fields} fields")
-    draft = Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector, names, *relaxed, identity_domain=domain)
-    return _with_options(draft, tags, identity)
+    numbers = _numbers(tags)
+    if isinstance(numbers, str):
+        return refuse(tags, AuthResult.PERMERROR, numbers)
+    identity_domain = domain if identity is None else parse_domain(identity.rpartition("@")[2])
+    # RFC 6376 §6.1.1: i= must be d= or below it
+    if identity_domain is None or not identity_domain.is_within(domain):
+        return refuse(tags, AuthResult.PERMERROR, "i= is outside d=")
+    return Signature(ALGORITHMS[algorithm], octets, body_hash, domain, selector, names, *relaxed, numbers[0], identity_domain, numbers[1])
 
 
-def _with_options(draft: Signature, tags: dict[str, str], identity: str | None) -> Signature | DkimFact:
-    """Add l=, t=, x= and i= with their rules (RFC 6376 §3.5)."""
-    numbers: dict[str, int | None] = {}
-    for tag, digits in (("l", 76), ("t", 12), ("x", 12)):
-        numbers[tag] = read_number(tags[tag], digits=digits) if tag in tags else None
-        if tag in tags and numbers[tag] is None:
-            return refuse(tags, AuthResult.PERMERROR, f"tag {tag}= is not a number")
-    signed, expires = numbers["t"], numbers["x"]
+def _numbers(tags: dict[str, str]) -> tuple[int | None, int | None] | str:
+    """l= and x=, or what is wrong with l=, t= or x= (RFC 6376 §3.5)."""
+    numbers: list[int | None] = [None, None, None]
+    for place, (tag, digits) in enumerate(_NUMBERS):
+        if tag in tags:
+            numbers[place] = read_number(tags[tag], digits=digits)
+            if numbers[place] is None:
+                return f"tag {tag}= is not a number"
+    length, signed, expires = numbers
     if signed is not None and expires is not None and expires <= signed:
-        return refuse(tags, AuthResult.PERMERROR, "expires before it was signed")
-    identity_domain = draft.domain
-    if identity is not None:
-        parsed = parse_domain(identity.rpartition("@")[2])
-        # RFC 6376 §6.1.1: i= must be d= or below it
-        if parsed is None or not parsed.is_within(draft.domain):
-            return refuse(tags, AuthResult.PERMERROR, "i= is outside d=")
-        identity_domain = parsed
-    if identity_domain is draft.domain and expires is None and numbers["l"] is None:
-        return draft
-    return replace(draft, length=numbers["l"], identity_domain=identity_domain, expires=expires)
+        return "expires before it was signed"
+    return length, expires
 
 
 def refuse(tags: dict[str, str], result: AuthResult, cause: str) -> DkimFact:
     """The fact of a signature that is not verified."""
     return DkimFact(result, parse_domain(tags.get("d", "")), read_selector(tags.get("s", "")) or "", cause)
+
+
+@lru_cache(maxsize=_CACHED)
+def _plain_selector(text: str) -> str | None:
+    return text if _SELECTOR(text) else None
 
 
 def read_selector(text: str) -> str | None:
@@ -129,7 +135,7 @@ def read_selector(text: str) -> str | None:
         domain = parse_domain(text)
         return domain.name if domain else None
     text = text.lower()
-    return text if len(text) <= _MAX_KEY_NAME and _SELECTOR(text) else None
+    return _plain_selector(text) if len(text) <= _MAX_KEY_NAME else None
 
 
 def without_signature(value: bytes) -> bytes:

@@ -6,9 +6,9 @@ Knows the protocol and the resolver it is handed; must not know what a result me
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
 
 from milter.auth.resolver import Answer, Question, Resolver
 from milter.auth.spf_macro import Macro, Scene, expand, expand_domain, read_macro
@@ -26,8 +26,7 @@ _CACHED = 4_096
 _SPECIALS = frozenset('()<>[],;:\\"')  # RFC 5321 §4.1.2: only in a quoted local part, never in a domain
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Whom SPF is asked about. `domain` is None when there is no usable one: the result is `none`."""
 
     name: str
@@ -35,8 +34,7 @@ class Identity:
     domain: Domain | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Result of check_host (RFC 7208 §4). `cause` is the term that matched or what went wrong."""
 
     result: AuthResult
@@ -72,9 +70,12 @@ def questions(pair: tuple[Identity, Identity]) -> list[Question]:
     return [(identity.domain.name, "TXT") for identity in pair if identity.domain]
 
 
-async def check(mail: Mail, resolver: Resolver, limits: Limits) -> tuple[SpfFact, SpfFact]:
-    """The facts for MAIL FROM and HELO. Both are `none` without a client address: it is never guessed."""
-    sender, helo = identities(mail)
+async def check(mail: Mail, resolver: Resolver, limits: Limits, pair: tuple[Identity, Identity] | None = None) -> tuple[SpfFact, SpfFact]:
+    """The facts for MAIL FROM and HELO. Both are `none` without a client address: it is never guessed.
+
+    `pair` is `identities(mail)` for a caller that has it already.
+    """
+    sender, helo = pair or identities(mail)
     ip = _client(mail.connection.client_ip)
     if ip is None:
         return _fact(sender, Outcome(AuthResult.NONE, "client address unknown")), _fact(helo, Outcome(AuthResult.NONE, "client address unknown"))
@@ -103,7 +104,8 @@ class _Check:
 
     def __init__(self, ip: IPv4Address | IPv6Address, resolver: Resolver, limits: Limits, *, explain: bool) -> None:
         self._ip = ip
-        self._address_kind = "A" if ip.version == 4 else "AAAA"
+        self._version, self._number = ip.version, int(ip)
+        self._address_kind = "A" if self._version == 4 else "AAAA"
         self._resolver = resolver
         self._limits = limits
         self._explain = explain
@@ -121,7 +123,7 @@ class _Check:
             return Outcome(AuthResult.NONE, "no SPF record")
         if isinstance(record, BadRecord):
             raise _SettledError(AuthResult.PERMERROR, f"{scene.domain}: {record.cause}")
-        version, number = self._ip.version, int(self._ip)
+        version, number = self._version, self._number
         for term in record.terms:
             if term.version:
                 hit = term.version == version and number & term.mask == term.base
@@ -136,7 +138,7 @@ class _Check:
     async def _redirect(self, target: Macro, scene: Scene) -> Outcome:
         self._count()
         name = await self._target(target, scene)
-        outcome = await self.host(replace(scene, domain=name))
+        outcome = await self.host(scene._replace(domain=name))
         if outcome.result is AuthResult.NONE:
             raise _SettledError(AuthResult.PERMERROR, f"redirect={name}: no SPF record")
         return outcome
@@ -163,7 +165,7 @@ class _Check:
     async def _include(self, target: str, scene: Scene) -> bool:
         """RFC 7208 §5.2: only pass matches; a missing record is an error."""
         explain, self._explain = self._explain, False
-        outcome = await self.host(replace(scene, domain=target))
+        outcome = await self.host(scene._replace(domain=target))
         self._explain = explain
         if outcome.result is AuthResult.NONE:
             raise _SettledError(AuthResult.PERMERROR, f"include:{target}: no SPF record")
@@ -208,7 +210,7 @@ class _Check:
         names = await self._client_names()
         below = [name for name in names if name.endswith("." + scene.domain)]
         best = scene.domain if scene.domain in names else next(iter([*below, *names]), "unknown")
-        return replace(scene, client_name=best)
+        return scene._replace(client_name=best)
 
     async def _explanation(self, record: SpfRecord, scene: Scene) -> str:
         """RFC 7208 §6.2: any trouble means no explanation."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 from urllib.parse import quote
 
 _TOKEN = re.compile(r"%\{([slodiphcrtvSLODIPHCRTV])([0-9]*)([rR]?)([.\-+,/_=]*)\}|%([%_-])|([\x21-\x24\x26-\x7e]+)")
@@ -47,8 +48,7 @@ class Macro:
         return any(isinstance(piece, Expand) and piece.letter == "p" for piece in self.pieces)
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(NamedTuple):
     """What macros stand for in one evaluation (RFC 7208 §7.2)."""
 
     ip: IPv4Address | IPv6Address

@@ -17,6 +17,7 @@ _QUALIFIERS = {"+": AuthResult.PASS, "-": AuthResult.FAIL, "~": AuthResult.SOFTF
 _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL).fullmatch
 _CIDR = re.compile(r"(?:/(0|[1-9][0-9]?))?(?://(0|[1-9][0-9]{0,2}))?").fullmatch
 _PREFIX = re.compile(r"([^/]*)(?:/(0|[1-9][0-9]{0,2}))?").fullmatch
+_BEGINS = (b"v=spf1 ", b"v=spf1")
 _MAX_RECORD = 16_384
 _MAX_SHOWN = 60
 _CACHED = 4_096
@@ -58,7 +59,7 @@ class BadRecord:
 
 def choose_record(texts: tuple[bytes, ...]) -> SpfRecord | BadRecord | None:
     """The SPF record among the TXT records of a name; None when there is none (RFC 7208 §4.5)."""
-    found = [text for text in texts if text[:6].lower() == b"v=spf1" and text[6:7] in (b"", b" ")]
+    found = [text for text in texts if text[:7].lower() in _BEGINS]
     if not found:
         return None
     if len(found) > 1:
