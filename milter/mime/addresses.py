@@ -19,7 +19,8 @@ from milter.model.message import Field
 _FROM_LINE = re.compile(rb"\s*from[ \t\r\n]*:", re.IGNORECASE)
 # What some program takes for a line end, then something that reads like the field we look for.
 _HIDDEN_FROM = re.compile(rb"(\r(?!\n)|[\n\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9])[ \t]*from[ \t]*:([^\r\n]*)", re.IGNORECASE)
-_FROM_SIGN = re.compile(rb"from[ \t]*:")
+# Of the same in lower case; a literal beginning makes the search fast.
+_FROM_SIGN = re.compile(rb"from(?<=[ \t\r\n\x0b\x0c\x1c-\x1e\x85\xa8\xa9]from)[ \t]*:")
 _NOT_PRINTABLE = re.compile(rb"[^!-~]")
 _LONG_LOCAL = 64  # RFC 5321 §4.5.3.1.1
 _LONG_NAME = 100  # more is not shown as a whole anywhere
@@ -47,7 +48,8 @@ def read_author(
     empty first line; `truncated`: a limit cut the header section, so a From may be unseen. Never raises.
     """
     reading = _Reading(limits)
-    for field in fields:
+    fields = tuple(fields)
+    for field in [field for field in fields if field.key == "from"] if _is_plain(fields) else fields:
         reading.look_at(field)
     for field in beyond:
         reading.look_beyond(field, headless=headless)
@@ -56,6 +58,15 @@ def read_author(
     if truncated:
         reading.faults.append("header cut at a limit")
     return reading.author()
+
+
+def _is_plain(fields: Iterable[Field]) -> bool:
+    """True when nothing but the fields named From can hold an author: all names are usual, and no value reads like such a field."""
+    keys = [field.key for field in fields]
+    names = "".join(keys)
+    if "" in keys or not (names.isascii() and names.isprintable()):
+        return False
+    return _FROM_SIGN.search(b"\n".join([field.value for field in fields]).lower()) is None
 
 
 class _Reading:

@@ -82,11 +82,14 @@ class _Reading:
 
     def take_text(self, text: str, *, quoted: bool, had_quotes: bool = False) -> None:
         """Lines that the reader sees."""
-        self._text_links(text)
         if quoted:
+            self._text_links(text)
             self._keep(self.quoted, text)
             return
-        split = words.split(text)
+        signs = words.look(text)
+        if words.ADDRESS in signs:
+            self._text_links(text)
+        split = words.split(text, signs)
         self._keep(self.own, split.own)
         self._keep(self.quoted, split.quoted)
         self._keep(self.signature, split.signature)
@@ -138,13 +141,13 @@ class _Reading:
 
 
 def _lines_not_in(seen: str, lines: list[str]) -> list[str]:
-    """The lines that do not stand in `seen` whole, one after the other; after some, all the rest."""
+    """The lines that do not stand in `seen` whole, one after the other; after some, all the rest. A line with a link never does."""
     missing: list[str] = []
     pos = 0
     for index, line in enumerate(lines):
         if not (stripped := line.strip()):
             continue
-        place = seen.find(f" {stripped} ", pos)
+        place = -1 if "://" in stripped else seen.find(f" {stripped} ", pos)
         if place >= 0:
             pos = place + len(stripped) + 1
         elif len(missing) < _FEW:

@@ -79,7 +79,8 @@ def _read_tree(source: str, limits: Limits) -> Page:
     if "picture" in signs:
         _write_out_pictures(root)
     title = parser.head.css_first("title") if parser.head and "head only" in signs else None
-    apart = "head only" in signs and (body is None or body.css_matches(_HEAD_ONLY))
+    in_head = simple and "plain head" in signs and "late" not in signs
+    apart = "head only" in signs and not in_head and (body is None or body.css_matches(_HEAD_ONLY))
     mark = _mark(root, title, signs, apart=apart)
     if "link" in signs or "target" in signs:
         _take_links(page, root.css(_TARGET if "target" in signs else "a[href]"), mark, limits)
@@ -207,7 +208,7 @@ def _take_links(page: Page, nodes: list[LexborNode], mark: str, limits: Limits) 
     """The targets of links and forms, with what the reader sees of them."""
     left = _LINK_TEXTS
     for node in nodes[: limits.links]:
-        tag, attributes = node.tag or "", node.attributes
+        tag, attributes = node.tag or "", node.attrs
         url = _target(attributes.get(_TARGETS[tag]) or "")
         if tag == "a":
             text = node.text() if left > 0 else ""
@@ -226,8 +227,7 @@ def _target(url: str) -> str:
 
 def _tidy(text: str) -> str:
     """One blank between words, no empty lines. Lines are the blocks of the page."""
-    lines = []
-    for line in text.split(BREAK):
-        if stripped := line.strip():
-            lines.append(stripped if stripped.isprintable() and "  " not in stripped else " ".join(stripped.split()))
-    return "\n".join(lines)
+    lines = list(filter(None, map(str.strip, text.split(BREAK))))
+    if "".join(lines).isprintable() and "  " not in (tidy := "\n".join(lines)):
+        return tidy
+    return "\n".join([line if line.isprintable() and "  " not in line else " ".join(line.split()) for line in lines])

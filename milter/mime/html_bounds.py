@@ -96,13 +96,21 @@ def is_small(octets: bytes, signs: AbstractSet[str], limits: Limits) -> bool:
         ends = octets.count(b"</")
         if tags - ends > min(_FEW_TAGS, limits.html_depth) or (tags - ends) * ends > _MOST_STEPS:
             return False
-    pieces = octets.split(b"<")
-    return max(map(len, pieces)) <= _LONG or not any(map(_has_many_attributes, pieces))
+    return not _has_many_attributes(octets)
 
 
-def _has_many_attributes(piece: bytes) -> bool:
-    end = piece.find(b">")
-    return end > _LONG and len(_ATTRIBUTES_OF_OCTETS.findall(piece, 0, end)) > _ATTRIBUTES_OF_ONE
+def _has_many_attributes(octets: bytes) -> bool:
+    """True when a tag has; only those are looked at that are long, the others are jumped over, many at once."""
+    pos = 0
+    while pos >= 0 and pos + _LONG < len(octets):
+        later = octets.rfind(b"<", pos + 1, pos + _LONG + 2)
+        if later < 0:
+            later = octets.find(b"<", pos + _LONG + 2)
+            end = octets.find(b">", pos, later if later >= 0 else len(octets))
+            if end - pos > _LONG and len(_ATTRIBUTES_OF_OCTETS.findall(octets, pos + 1, end)) > _ATTRIBUTES_OF_ONE:
+                return True
+        pos = later
+    return False
 
 
 class Count:

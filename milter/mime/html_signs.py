@@ -36,10 +36,17 @@ HIDING = {
 TRICKY = "tricky"  # a tag that does not end at the first ">" after it, or another "<" that confuses
 ROOTS = "roots"  # more than MOST_ROOTS tags whose attributes all end up on one element
 MOST_ROOTS = 4
+_REST = r"(?:[\t\n\f\r /][^<>]*)?>"  # of a tag
+# Nothing before <body> that would open the body earlier (§13.2.6.4.1-6); holds in sources that are not TRICKY.
+_PLAIN_HEAD = (
+    rf"(?:[\t\n\f\r ]|<(?:!doctype|html|head|meta|link|base){_REST}|</head>|<title{_REST}[^<]*</title>|<style{_REST}[^<]*</style>)*<body{_REST}"
+)
 _PATTERNS = {
     TRICKY: rf"""<[^<>]*(?:<|\z)|={_BLANKS}(?:"[^"<>]*[<>]|'[^'<>]*[<>])""",
     "unseen": "<(?:" + "|".join(name for name in UNSEEN if name not in HEAD_ONLY) + ")",
     "head only": "<(?:" + "|".join(HEAD_ONLY) + ")",
+    "plain head": r"\A" + _PLAIN_HEAD,
+    "late": "<body.*<(?:" + "|".join(HEAD_ONLY) + ")",  # what belongs into the head
     ROOTS: rf"<(?:html|body)(?:.*<(?:html|body)){{{MOST_ROOTS}}}",
     "quote": "|".join(("<blockquote", *QUOTE_CLASSES, *QUOTE_IDS)),
     "base": "<base",

@@ -7,11 +7,14 @@ must not know what a parameter means. One pass, at most `MOST` parameters; never
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from milter.mime import charsets, encoded_words
 
 MOST = 100
+_SHORT = 200  # octets of values that are remembered: the same few stand in most mails
 _SIMPLE = re.compile(
     rb"""\s*+([A-Za-z0-9!#$&^_.+-]++/[A-Za-z0-9!#$&^_.+-]++)\s*+(?:;\s*+([A-Za-z-]++)=(?:"([^"\\=*]*+)"|([^\s;"=*()\\]++))\s*+;?\s*+)?+"""
 )
@@ -22,8 +25,12 @@ _BARE = re.compile(rb"[^;]*")
 _SECTION = re.compile(r"(.+?)(?:\*([0-9]{1,4}))?(\*)?")
 
 
-def read(value: bytes) -> tuple[str, dict[str, str]]:
+def read(value: bytes) -> tuple[str, Mapping[str, str]]:
     """(main value in lower case without comments, {lower-case name: decoded text}); the first of a repeated name counts."""
+    return _remembered(value) if len(value) <= _SHORT else _read(value)
+
+
+def _read(value: bytes) -> tuple[str, Mapping[str, str]]:
     simple = _SIMPLE.fullmatch(value)
     if simple:
         main, name, quoted, bare = simple.groups()
@@ -35,6 +42,9 @@ def read(value: bytes) -> tuple[str, dict[str, str]]:
     pos = head.end() if head else 0
     main_text = charsets.decode(value[:pos]).partition("(")[0].strip().lower()
     return main_text.split()[0] if main_text else "", _join(_pairs(value, pos))
+
+
+_remembered = lru_cache(maxsize=512)(_read)
 
 
 def _pairs(value: bytes, pos: int) -> list[tuple[str, bytes]]:

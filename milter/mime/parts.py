@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from milter.mime import charsets, parameters
@@ -105,7 +105,7 @@ class _Walk:
         self._keep(entity, content_type, params, written)
         return []
 
-    def _multipart(self, entity: _Entity, content_type: str, params: dict[str, str], written: dict[str, bytes]) -> list[_Entity]:
+    def _multipart(self, entity: _Entity, content_type: str, params: Mapping[str, str], written: dict[str, bytes]) -> list[_Entity]:
         boundary = params.get("boundary", "").rstrip().encode("utf-8", "replace")[:_LONGEST_BOUNDARY]
         slices, closed = _split(entity.octets, entity.start, entity.end, boundary, self.limits.mime_parts) if boundary else ([], False)
         if not slices:
@@ -130,7 +130,7 @@ class _Walk:
             start, end = 0, len(octets)
         return _Entity(octets, start, end, entity.depth + 1, None, "text/plain", quoted=True)
 
-    def _keep(self, entity: _Entity, content_type: str, params: dict[str, str], written: dict[str, bytes]) -> None:
+    def _keep(self, entity: _Entity, content_type: str, params: Mapping[str, str], written: dict[str, bytes]) -> None:
         disposition, more = parameters.read(written["content-disposition"]) if "content-disposition" in written else ("", {})
         filename = _file_name(more.get("filename") or params.get("name") or "")
         text, octets = "", b""

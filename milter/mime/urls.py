@@ -9,6 +9,9 @@ import re
 
 _END = re.compile(r"[^\s<>\"\x00-\x1f\x7f«»“”]{1,2048}")
 _SCHEME = re.compile(r"(?:https?|ftp)\Z", re.IGNORECASE)
+_MARK = re.compile(r"://")  # a search for a literal: much faster than `in` in a long text that is not Latin-1
+_WWW = re.compile(r"[wW][wW][wW]\.")
+_WWW_ENDS = (re.compile(r"ww\."), re.compile(r"WW\."))
 _TRAILING = ".,;:!?'’*_~|"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _MOST_TRIMMED = 5
@@ -18,15 +21,16 @@ def in_text(text: str, most: int) -> list[str]:
     """The addresses in order, without repeats, at most `most`. Linear."""
     found: dict[str, None] = {}
     pos = 0
-    while len(found) < most and (mark := text.find("://", pos)) >= 0:
+    while len(found) < most and (colon := _MARK.search(text, pos)):
+        mark = colon.start()
         scheme = _SCHEME.search(text, max(0, mark - 5), mark)
         pos = mark + 3
         if scheme and (match := _END.match(text, scheme.start())):
             found[_trim(match[0])] = None
             pos = match.end()
-    lower = text.lower() if "ww." in text or "WW." in text else ""
-    pos = 0
-    while len(found) < most and (mark := lower.find("www.", pos)) >= 0:
+    pos = 0 if any(end.search(text) for end in _WWW_ENDS) else len(text)
+    while len(found) < most and (begin := _WWW.search(text, pos)):
+        mark = begin.start()
         match = _END.match(text, mark)
         pos = match.end() if match else mark + 4
         if match and (not mark or not (text[mark - 1].isalnum() or text[mark - 1] in "/.-@_=%")):

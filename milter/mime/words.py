@@ -15,12 +15,14 @@ _CLOSING_SIGNS = (
     "\n--", "cordialement", "salutations", "bien à vous", "à bientôt", "sentiments", "regards", "sincerely", "faithfully", "wishes",
     "grüße", "gruß", "hochachtung", "mfg",
 )  # fmt: skip
+ADDRESS = "address"  # the sign of a web address
 # What is in every text that quotes, that has header lines of a quoted mail, that closes: without it the lines need not be looked at.
 _SIGNS = Signs(
     {
         "quote": ">|--|wrote|écrit|schrieb|escribió|ha scritto|forwarded message|début du message|weitergeleiteten nachricht",
         "header": r"(?:de|from|von|expéditeur)\*?[ \x{a0}]?:",
         "closing": "|".join(_CLOSING_SIGNS),
+        ADDRESS: r"://|www\.",
     },
     utf8=True,
 )
@@ -49,11 +51,20 @@ _CLOSING = re.compile(
 _LONGEST_SIGNATURE = 15  # lines; what follows is the author's again (legal notices)
 
 
-def split(text: str) -> Words:
-    """Split plain text into own, quoted and signature. Linear, never raises."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    signs, quoted = _SIGNS.look(text.encode("utf-8", "replace")), ""
+def look(text: str) -> frozenset[str]:
+    """What stands in a text, for `split`; ADDRESS is among it when the text may hold a web address."""
+    return _SIGNS.look(_one_line_end(text).encode("utf-8", "replace"))
+
+
+def _one_line_end(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def split(text: str, signs: frozenset[str] | None = None) -> Words:
+    """Split plain text into own, quoted and signature; `signs`: what `look` says of it. Linear, never raises."""
+    text, quoted = _one_line_end(text), ""
+    if signs is None:
+        signs = look(text)
     if "quote" in signs or "header" in signs:
         own_lines, quoted_lines = _quotes(text.split("\n"), headers="header" in signs)
         if quoted_lines and any(_has_letters(line) for line in own_lines):
