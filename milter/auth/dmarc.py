@@ -7,8 +7,9 @@ from the DNS tree walk (§4.10), never from a public suffix list. More than one 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
+from typing import NamedTuple
 
 from milter.auth.dmarc_record import DmarcRecord, choose_record
 from milter.auth.resolver import DnsStatus, Question, Resolver
@@ -18,6 +19,7 @@ from milter.model.evidence import AuthResult, DkimFact, DmarcFact, SpfFact
 
 REPEATED = "repeated field"  # word of Author.reasons for more than one From field
 _WALK_LABELS = 7  # RFC 9989 §4.10: longer names are cut to seven labels after the first query
+_CACHED = 4_096
 _MAX_NAME = 246  # leaves room for `_dmarc.`
 
 
@@ -28,8 +30,10 @@ class _Absent(Enum):
     FAILED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+_MISSING = _Absent.MISSING
+
+
+class Evaluation(NamedTuple):
     """A fact with what it rests on: `aligned` are the authenticated domains that share the author's organization."""
 
     fact: DmarcFact
@@ -37,16 +41,14 @@ class Evaluation:
     policy_domain: Domain | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Alignment:
+class _Alignment(NamedTuple):
     """Domains that align; `unknown` when a failed lookup hides whether one more does."""
 
     aligned: frozenset[Domain] = frozenset()
     unknown: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(NamedTuple):
     """What a tree walk found, by name: `organization` (RFC 9989 §4.10.2, "" when a lookup failed), and the name of the
 
     public suffix that ended it, "" when none did.
@@ -168,24 +170,26 @@ class _Evaluator:
 
     async def _organization(self) -> Domain | None:
         organization = (await self._walk(self._name)).organization
+        if organization == self._name:
+            return self._author
         return Domain(organization) if organization else None
 
     async def _walk(self, start: str) -> _Walk:
         """RFC 9989 §4.10 steps 1 to 7: at most eight queries."""
-        if start in self._walks:
-            return self._walks[start]
-        self._walks[start] = walk = await self._walk_up(start)
+        walk = self._walks.get(start)
+        if walk is None:
+            self._walks[start] = walk = await self._walk_up(start)
         return walk
 
     async def _walk_up(self, start: str) -> _Walk:
         records: dict[str, DmarcRecord] = {}
         organization = start
         for name in _path(start):
-            record = await self._record(name)
-            if record is _Absent.FAILED:
-                return _Walk(records, "")
-            if not isinstance(record, DmarcRecord):
+            record = self._found.get(name) or await self._record(name)
+            if record is _MISSING:
                 continue
+            if not isinstance(record, DmarcRecord):
+                return _Walk(records, "")
             records[name] = record
             if record.suffix == "y" and name != start:
                 return _Walk(records, _one_below(start, name), name)
@@ -199,27 +203,31 @@ class _Evaluator:
         """The record of one name. Never asks for a name that cannot exist."""
         found = self._found.get(name)
         if found is None:
-            found = _Absent.MISSING
+            found = _MISSING
             if len(name) <= _MAX_NAME:
                 answer = await self._resolver.query("_dmarc." + name, "TXT")
-                found = choose_record(answer.texts) or (_Absent.FAILED if answer.status.is_temporary else _Absent.MISSING)
+                found = choose_record(answer.texts) or (_Absent.FAILED if answer.status.is_temporary else _MISSING)
             self._found[name] = found
         return found
+
+
+_MAY_ALIGN = (AuthResult.PASS, AuthResult.TEMPERROR)
 
 
 def _identifiers(facts: Iterable[SpfFact | DkimFact]) -> dict[Domain, bool]:
     """Domains that may align: True when authenticated, False when a lookup failed on the way."""
     out: dict[Domain, bool] = {}
     for fact in facts:
-        if fact.domain and fact.result in (AuthResult.PASS, AuthResult.TEMPERROR):
+        if fact.domain and fact.result in _MAY_ALIGN:
             out[fact.domain] = out.get(fact.domain, False) or fact.result is AuthResult.PASS
     return out
 
 
-def _path(start: str) -> list[str]:
+@lru_cache(maxsize=_CACHED)
+def _path(start: str) -> tuple[str, ...]:
     """The names of a walk: the start, then from at most seven labels upwards to the top level."""
     labels = start.split(".")[1:][-_WALK_LABELS:]
-    return [start, *(".".join(labels[index:]) for index in range(len(labels)))]
+    return (start, *(".".join(labels[index:]) for index in range(len(labels))))
 
 
 def _one_below(name: str, suffix: str) -> str:

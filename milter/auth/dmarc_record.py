@@ -43,6 +43,8 @@ class DmarcRecord:
 
 def choose_record(texts: tuple[bytes, ...]) -> DmarcRecord | None:
     """The DMARC record among the TXT records of a name. RFC 9989 §4.10: several are all discarded."""
+    if not texts:
+        return None
     found = [text for text in texts if _VERSION(text)]
     return read_record(found[0]) if len(found) == 1 else None
 

@@ -59,7 +59,7 @@ class BadRecord:
 
 def choose_record(texts: tuple[bytes, ...]) -> SpfRecord | BadRecord | None:
     """The SPF record among the TXT records of a name; None when there is none (RFC 7208 §4.5)."""
-    found = [text for text in texts if text[:7].lower() in _BEGINS]
+    found = [text for text in texts if text[:7].lower() in _BEGINS] if texts else ()
     if not found:
         return None
     if len(found) > 1:

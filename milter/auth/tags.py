@@ -9,6 +9,7 @@ import binascii
 import re
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
+_USUAL = frozenset(("v", "a", "b", "bh", "c", "d", "h", "i", "l", "q", "s", "t", "x", "k", "p", "cv"))
 _BLANK = " \t\r\n"
 
 
@@ -22,7 +23,7 @@ def read_tags(text: str) -> dict[str, str] | None:
         name, equals, value = spec.partition("=")
         name = name.strip(_BLANK)
         # RFC 6376 §3.2: a list with a repeated tag is invalid as a whole
-        if not equals or not _NAME(name) or name in tags:
+        if not equals or name in tags or (name not in _USUAL and not _NAME(name)):
             return None
         tags[name] = value.strip(_BLANK)
     return tags
