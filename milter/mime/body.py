@@ -143,13 +143,15 @@ class _Reading:
 def _lines_not_in(seen: str, lines: list[str]) -> list[str]:
     """The lines that do not stand in `seen` whole, one after the other; after some, all the rest. A line with a link never does."""
     missing: list[str] = []
-    pos = 0
+    pos = 1  # of a word, so a blank stands before it
     for index, line in enumerate(lines):
         if not (stripped := line.strip()):
             continue
-        place = -1 if "://" in stripped else seen.find(f" {stripped} ", pos)
-        if place >= 0:
-            pos = place + len(stripped) + 1
+        end = pos + len(stripped)
+        if seen.startswith(stripped, pos) and seen[end : end + 1] == " ":
+            pos = end + 1
+        elif "://" not in stripped and (place := seen.find(f" {stripped} ", pos - 1)) >= 0:
+            pos = place + len(stripped) + 2
         elif len(missing) < _FEW:
             missing.append(line)
         else:

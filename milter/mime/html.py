@@ -34,6 +34,7 @@ _TARGET = "a[href],area[href],form,button[formaction],input[formaction]"
 _HIDDEN, _HIDDEN_BLOCK, _QUOTED, _LEFT_OUT, _END = "hbqxe"  # follow the mark
 _MARK = "\ue000"  # of no language
 _CRUDE_TARGET = re.compile(r"""(?:href|action)[\t\n\r ]*+=[\t\n\r ]*+(?:"([^"<>]{1,2000}+)|'([^'<>]{1,2000}+)|([^\s"'<>]{1,2000}+))""", re.IGNORECASE)
+_TWO_BLANKS = re.compile("  ")  # faster than `in` in a long text
 _CRUDE_TAG = re.compile(r"<[^<>]*+>")
 
 
@@ -228,6 +229,6 @@ def _target(url: str) -> str:
 def _tidy(text: str) -> str:
     """One blank between words, no empty lines. Lines are the blocks of the page."""
     lines = list(filter(None, map(str.strip, text.split(BREAK))))
-    if "".join(lines).isprintable() and "  " not in (tidy := "\n".join(lines)):
+    if "".join(lines).isprintable() and not _TWO_BLANKS.search(tidy := "\n".join(lines)):
         return tidy
     return "\n".join([line if line.isprintable() and "  " not in line else " ".join(line.split()) for line in lines])

@@ -10,8 +10,9 @@ import re
 _END = re.compile(r"[^\s<>\"\x00-\x1f\x7f«»“”]{1,2048}")
 _SCHEME = re.compile(r"(?:https?|ftp)\Z", re.IGNORECASE)
 _MARK = re.compile(r"://")  # a search for a literal: much faster than `in` in a long text that is not Latin-1
-_WWW = re.compile(r"[wW][wW][wW]\.")
-_WWW_ENDS = (re.compile(r"ww\."), re.compile(r"WW\."))
+_WWW = re.compile(r"www\.")
+_CAPITALS = (re.compile(r"W\."), re.compile(r"Ww"))  # in every other way to write it
+_ANY_WWW = re.compile(r"[wW]{3}\.")
 _TRAILING = ".,;:!?'’*_~|"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _MOST_TRIMMED = 5
@@ -28,8 +29,9 @@ def in_text(text: str, most: int) -> list[str]:
         if scheme and (match := _END.match(text, scheme.start())):
             found[_trim(match[0])] = None
             pos = match.end()
-    pos = 0 if any(end.search(text) for end in _WWW_ENDS) else len(text)
-    while len(found) < most and (begin := _WWW.search(text, pos)):
+    www = _ANY_WWW if any(sign.search(text) for sign in _CAPITALS) else _WWW
+    pos = 0
+    while len(found) < most and (begin := www.search(text, pos)):
         mark = begin.start()
         match = _END.match(text, mark)
         pos = match.end() if match else mark + 4
