@@ -24,7 +24,7 @@ def clean(text: str) -> str:
 
     A no-break space stays: French typography needs it.
     """
-    if not (text.isascii() and text.isprintable()):
+    if not text.isprintable():
         text = "".join(_visible(text))
         return " ".join([word for word in text.split(" ") if word])
     return " ".join(text.split())
@@ -95,22 +95,30 @@ def unstructured(text: str, used: int) -> list[str]:
 
 
 def fold(start: str, words: Iterable[str]) -> str:
-    """`start` and the words, one blank between them, lines of at most 76 octets where a word allows it, never more than 998."""
-    lines: list[list[str]] = [[start]]
-    column = -1  # so that the first word stands on the first line
-    for word in _bounded(words):
-        if column >= 0 and column + 1 + len(word) > LINE:
-            lines.append([""])
-            column = 0
-        elif column < 0:
-            column = len(start)
-        lines[-1].append(word)
-        column += 1 + len(word)
-    return "\r\n".join([" ".join(line) for line in lines])
+    """`start` and the words, one blank between them, lines of at most 76 octets where a word allows it, never more than 998.
+
+    The first word stands on the first line. Neither `start` nor a word holds a blank.
+    """
+    line = " ".join([start, *_bounded(words)])
+    lines: list[str] = []
+    begin, after = 0, len(start) + 1
+    while len(line) - begin > LINE:
+        cut = line.rfind(" ", after, begin + LINE + 1)
+        if cut < 0:
+            cut = line.find(" ", max(after, begin + LINE + 1))
+        if cut < 0:
+            break
+        lines.append(line[begin:cut])
+        begin, after = cut, cut + 1
+    lines.append(line[begin:])
+    return "\r\n".join(lines)
 
 
 def _bounded(words: Iterable[str]) -> Iterator[str]:
     size = HARD_LINE - 100
     for word in words:
-        for start in range(0, len(word), size):
-            yield word[start : start + size]
+        if 0 < len(word) <= size:
+            yield word
+        else:
+            for start in range(0, len(word), size):
+                yield word[start : start + size]

@@ -6,6 +6,7 @@ cleaned, encoded and folded here and nowhere else. RFC 5322 §2.2, RFC 2047, RFC
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -32,6 +33,7 @@ MAX_REASONS = 50
 MAX_SENTENCE = 1_000  # characters of one sentence
 MAX_SUBJECTS = 20  # RFC 5322 §3.6 allows one; those behind get the tag, but are not searched for copies of it
 
+_IS_NAME = re.compile(r"[!-9;-~]{1,76}").fullmatch
 _OURS = "x-insurer-milter"
 _RESULTS_KEY = "authentication-results"
 
@@ -43,11 +45,12 @@ def field(name: str, value: str | bytes) -> bytes:
     is undone and done anew; an octet that is not printable ASCII becomes `?`, nothing is encoded). Control characters go, line ends become
     blanks. `name` is ours: ValueError when it is no field name.
     """
-    if not name or len(name) > 76 or not all(33 <= ord(char) <= 126 and char != ":" for char in name):
+    if not _IS_NAME(name):
         raise ValueError(f"not a header field name: {name[:80]!r}")
     start = f"{name}:"
     if isinstance(value, bytes):
-        words = encode.clean(b" ".join(value.split()).decode("ascii", "replace").replace("\ufffd", "?")).split()
+        line = b" ".join(value.split()).decode("ascii", "replace")
+        words = (line if line.isascii() and line.isprintable() else encode.clean(line.replace("\ufffd", "?"))).split()
     else:
         words = encode.unstructured(encode.clean(value), len(start))
     return encode.fold(start, words).encode("ascii") + b"\r\n"
@@ -87,7 +90,7 @@ def _own_fields(mail: Mail, decision: Decision, authserv_id: str) -> Iterator[by
     if decision.auth is not None:
         yield field(RESULTS, results_header.render(decision.auth, mail, authserv_id))
     yield field(VERDICT, _summary(decision))
-    if max(decision.action.rank, decision.would.rank) >= Action.TAG.rank:
+    if decision.action is not Action.PASS or decision.would is not Action.PASS:
         for finding in decision.verdict.findings[:MAX_REASONS]:
             sentence = encode.clean(finding.text(decision.language))
             yield field(REASON, f"{finding.rule}; score={finding.score:g}; {sentence[:MAX_SENTENCE]}")
@@ -144,7 +147,8 @@ def _subject(message: Message, fields: tuple[Field, ...], decision: Decision, la
         if new != value:
             edits.append(Replace(index, b"".join((before, new, line_end))))
         if not shown:
-            shown.append(tag.shown(new))
+            is_read = bool(message.subject) and new == fields[index].value  # then its text is known
+            shown.append(tag.visible(message.subject) if is_read else tag.shown(new))
     if not shown and tagging and label:
         edits.append(Insert(field("Subject", label)))
         shown.append(label)

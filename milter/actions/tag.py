@@ -76,7 +76,12 @@ def _starts_encoded(value: bytes) -> bool:
 
 def shown(value: bytes) -> str:
     """The subject as a reader sees it: decoded, on one line, without blanks around it."""
-    return encode.clean(encoded_words.decode(value)).strip()
+    return visible(encoded_words.decode(value))
+
+
+def visible(subject: str) -> str:
+    """The same for a value that is decoded already."""
+    return encode.clean(subject).strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ _PRINTABLE = re.compile(r"[^ -~]")
 _PIECE = re.compile(r"\\.|[()\";]|[^()\";\\]+|\\", re.DOTALL)
 _ID_END = re.compile(r"[\s/;]")
 _MAX_VALUE = 200
-_FOLD = b";\r\n\t"
+_FOLD = ";\r\n\t"
 
 
 def render(facts: AuthFacts, mail: Mail, authserv_id: str) -> bytes:
@@ -32,8 +32,7 @@ def render(facts: AuthFacts, mail: Mail, authserv_id: str) -> bytes:
     ]
     if not facts.dkim:
         items.insert(2, "dkim=none")
-    written = [item for item in items if item]
-    return _FOLD.join([_value(authserv_id).encode("ascii"), *(item.encode("ascii") for item in written)])
+    return _FOLD.join([_value(authserv_id), *filter(None, items)]).encode("ascii")
 
 
 _LONGEST_START = 4_096  # octets in which the authserv-id must stand
@@ -109,8 +108,10 @@ def _reason(cause: str, result: AuthResult) -> str:
 
 
 def _property(name: str, value: str | Domain | None) -> str:
-    text = str(value or "")
-    return f"{name}={_value(text)}" if text else ""
+    if not value:
+        return ""
+    text = value if isinstance(value, str) else value.name
+    return f"{name}={_value(text)}"
 
 
 def _value(text: str) -> str:

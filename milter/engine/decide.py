@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from milter.engine.policy import Policy
 from milter.model.evidence import Evidence
-from milter.model.verdict import Decision, Verdict
+from milter.model.verdict import Action, Decision, Verdict
 
 
 def decide(verdict: Verdict, evidence: Evidence, policy: Policy, recipients: Sequence[str]) -> Decision:
@@ -18,14 +18,28 @@ def decide(verdict: Verdict, evidence: Evidence, policy: Policy, recipients: Seq
 
     The language is that of the recipients where they agree, else the policy's own.
     """
-    chosen = [policy.for_recipient(address) for address in recipients] or [policy.for_recipient("")]
-    languages = {choice.language for choice in chosen}
+    if len(recipients) == 1:
+        only = policy.for_recipient(recipients[0])
+        action, would, language = only.action(verdict), only.would(verdict), only.language
+    else:
+        action, would, language = _for_all(verdict, policy, recipients)
     return Decision(
-        action=min((choice.action(verdict) for choice in chosen), key=lambda action: action.rank),
-        would=min((choice.would(verdict) for choice in chosen), key=lambda action: action.rank),
+        action=action,
+        would=would,
         verdict=verdict,
         auth=evidence.auth,
-        language=languages.pop() if len(languages) == 1 else policy.language,
+        language=language,
         incomplete=(*evidence.incomplete, *evidence.auth.doubts),
         subject=evidence.content.subject,
+    )
+
+
+def _for_all(verdict: Verdict, policy: Policy, recipients: Sequence[str]) -> tuple[Action, Action, str]:
+    """The mildest action, the mildest that would be taken, and the language."""
+    chosen = [policy.for_recipient(address) for address in recipients] or [policy.for_recipient("")]
+    languages = {choice.language for choice in chosen}
+    return (
+        min((choice.action(verdict) for choice in chosen), key=lambda action: action.rank),
+        min((choice.would(verdict) for choice in chosen), key=lambda action: action.rank),
+        languages.pop() if len(languages) == 1 else policy.language,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from milter import strict_yaml
 from milter.errors import PolicyError
@@ -84,15 +84,14 @@ class Policy:
 
     def for_recipient(self, address: str) -> Chosen:
         """What holds for one envelope recipient (`user@domain`; `postmaster` alone has no domain)."""
-        domain = _domain(address)
-        entry = self.recipients.get(domain.name) if domain and self.recipients else None
+        domain = _domain(address) if self.recipients else None
+        entry = self.recipients.get(domain.name) if domain else None
         if entry is None:
             return Chosen(self.mode, self.actions, self.language)
         return Chosen(entry.mode or self.mode, entry.actions or self.actions, entry.language or self.language)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The part of a policy that holds for one recipient."""
 
     mode: Mode

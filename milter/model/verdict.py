@@ -32,7 +32,10 @@ class Action(StrEnum):
     @property
     def rank(self) -> int:
         """Order of severity, for comparing."""
-        return list(Action).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {action: rank for rank, action in enumerate(Action)}
 
 
 @quick
