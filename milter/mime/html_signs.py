@@ -34,7 +34,6 @@ HIDING = {
 }
 
 TRICKY = "tricky"  # a tag that does not end at the first ">" after it, or another "<" that confuses
-CAPITALS = "capitals"  # a tag whose name holds some
 ROOTS = "roots"  # more than MOST_ROOTS tags whose attributes all end up on one element
 MOST_ROOTS = 4
 _REST = r"(?:[\t\n\f\r /][^<>]*)?>"  # of a tag
@@ -48,7 +47,6 @@ _PATTERNS = {
     "head only": "<(?:" + "|".join(HEAD_ONLY) + ")",
     "plain head": r"\A" + _PLAIN_HEAD,
     "late": "<body.*<(?:" + "|".join(HEAD_ONLY) + ")",  # what belongs into the head
-    CAPITALS: "(?-i:</?[a-z0-9]*[A-Z])",
     ROOTS: rf"<(?:html|body)(?:.*<(?:html|body)){{{MOST_ROOTS}}}",
     "quote": "|".join(("<blockquote", *QUOTE_CLASSES, *QUOTE_IDS)),
     "base": "<base",
@@ -61,18 +59,15 @@ _PATTERNS = {
 look = Signs(_PATTERNS, utf8=False).look
 
 
-def tag_pattern(names: tuple[str, ...], *, capitals: bool = True) -> str:
-    """A regular expression for any of the names, in any case or in lower case; shared beginnings are tried once, the first names first."""
+def tag_pattern(names: tuple[str, ...]) -> str:
+    """A regular expression for any of the names in any case; shared beginnings are tried once, the first names first."""
     rest: dict[str, list[str]] = {}
     for name in names:
         if name:
             rest.setdefault(name[0], []).append(name[1:])
     if not rest:
         return ""
-    branches = "|".join(
-        (f"[{first}{first.upper()}]" if capitals and first.isalpha() else first) + tag_pattern(tuple(more), capitals=capitals)
-        for first, more in rest.items()
-    )
+    branches = "|".join((f"[{first}{first.upper()}]" if first.isalpha() else first) + tag_pattern(tuple(more)) for first, more in rest.items())
     if "" in names:
         return f"(?:{branches})?+"
     return f"(?:{branches})" if len(rest) > 1 else branches
@@ -82,14 +77,10 @@ BLOCKS = _names(
     "td tr p div br table li tbody th center h1 h2 h3 h4 h5 h6 ul address article aside blockquote body dd details dialog dir dl dt fieldset "
     "figcaption figure footer form header hgroup hr listing main menu nav ol option pre section summary tfoot thead xmp"
 )
-# With capitals, without.
-_BLOCK_TAG = {capitals: re.compile(rf"<(?=/?{tag_pattern(BLOCKS, capitals=capitals)}[\t\n\f\r />])".encode("ascii")) for capitals in (True, False)}
+_BLOCK_TAG = re.compile(rf"<(?=/?{tag_pattern(BLOCKS)}[\t\n\f\r />])".encode("ascii"))
 BREAK = "\f"  # a blank for every HTML parser, so that it changes no tree
 
 
-def with_breaks(octets: bytes, *, capitals: bool = True) -> bytes:
-    """The source with a BREAK before the tags of every block. Only for sources that are not TRICKY: there no "<" stands inside a tag.
-
-    `capitals`: the names of tags may hold some; else this is faster.
-    """
-    return _BLOCK_TAG[capitals].sub(b"\f<", octets)
+def with_breaks(octets: bytes) -> bytes:
+    """The source with a BREAK before the tags of every block. Only for sources that are not TRICKY: there no "<" stands inside a tag."""
+    return _BLOCK_TAG.sub(b"\f<", octets)
