@@ -13,6 +13,7 @@ from milter.auth.tags import read_base64, read_number, read_tags, read_words
 from milter.model.domain import Domain
 from milter.model.evidence import AuthResult, DkimFact
 from milter.model.limits import Limits
+from milter.model.quick import quick
 from milter.text.domains import parse_domain
 
 ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
@@ -25,6 +26,7 @@ _CACHED = 4_096
 _NUMBERS = (("l", 76), ("t", 12), ("x", 12))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What a signature says. `kind` is the key type, `length` the l= octets or None; times are seconds since 1970.

@@ -102,6 +102,8 @@ async def check_host(
 class _Check:
     """One evaluation with its counters, shared by all includes and redirects (RFC 7208 §4.6.4)."""
 
+    __slots__ = ("_address_kind", "_explain", "_ip", "_limits", "_lookups", "_names", "_number", "_resolver", "_version", "_voids")
+
     def __init__(self, ip: IPv4Address | IPv6Address, resolver: Resolver, limits: Limits, *, explain: bool) -> None:
         self._ip = ip
         self._version, self._number = ip.version, int(ip)

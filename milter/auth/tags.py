@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import lru_cache
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*").fullmatch
 _USUAL = frozenset(("v", "a", "b", "bh", "c", "d", "h", "i", "l", "q", "s", "t", "x", "k", "p", "cv"))
+_USUAL_WORDS = 512
+_CACHED = 4_096
 _BLANK = " \t\r\n"
 
 
@@ -42,6 +45,11 @@ def read_base64(text: str) -> bytes | None:
 
 def read_words(text: str) -> tuple[str, ...]:
     """The words of a colon-separated value (`h=From : To`), lower case, blanks around them dropped."""
+    return _words(text) if len(text) <= _USUAL_WORDS else _words.__wrapped__(text)
+
+
+@lru_cache(maxsize=_CACHED)
+def _words(text: str) -> tuple[str, ...]:
     return tuple([word.strip(_BLANK) for word in text.lower().split(":")])
 
 
