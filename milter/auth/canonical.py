@@ -58,6 +58,8 @@ def canonical_body(body: bytes, *, relaxed: bool) -> bytes | memoryview:
 
 def _content_end(body: bytes) -> int:
     """Offset behind the last line that is not empty, before its line end. A bare CR or LF is content."""
+    if body.endswith(_CRLF) and body[-3:-2] not in (b"", b"\r", b"\n"):
+        return len(body) - 2
     start = len(body.rstrip(_CRLF))
     tail = body[start:]
     if not tail.endswith(_CRLF):

@@ -49,7 +49,7 @@ class Signature:
     @property
     def key_name(self) -> str:
         """Where the key is in the DNS (RFC 6376 §3.6.2.1)."""
-        return f"{self.selector}._domainkey.{self.domain}"
+        return f"{self.selector}._domainkey.{self.domain.name}"
 
 
 def read_dkim_signature(value: bytes, limits: Limits) -> Signature | DkimFact:

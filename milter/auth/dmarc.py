@@ -61,7 +61,8 @@ class _Walk(NamedTuple):
 
 def questions(author: Author) -> list[Question]:
     """What will be asked first, for asking side by side."""
-    return [(f"_dmarc.{author.domain}", "TXT")] if author.domain else []
+    domain = author.domain
+    return [("_dmarc." + domain.name, "TXT")] if domain else []
 
 
 async def evaluate(author: Author, spf: SpfFact, dkim: tuple[DkimFact, ...], resolver: Resolver) -> Evaluation:
