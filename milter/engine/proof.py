@@ -20,11 +20,6 @@ from milter.text.domains import same_organization
 PAYER = "payer"
 
 
-def speaks_for(auth: AuthFacts, insurer: str, registry: Registry) -> bool:
-    """True when the authenticated author is the insurer, or one whom the registry lets speak for it."""
-    return proof(auth, insurer, registry).speaks
-
-
 def proof(auth: AuthFacts, insurer: str, registry: Registry) -> ProofFacts:
     """The facts that rules read. `in_doubt` when answers that are missing for a temporary reason could make the proof."""
     author = auth.dmarc.author_domain

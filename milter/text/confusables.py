@@ -7,7 +7,6 @@ one skeleton look alike, which says nothing about who means harm.
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
 
 from milter.text import confusables_table
 
@@ -80,37 +79,3 @@ ASCII_LOOKALIKES: dict[int, str] = _ascii_lookalikes()
 
 For `str.translate`, before casefold: the capital `Ν` is read as n, the small `ν` as v.
 """
-
-# Writing systems that one word may mix (UTS #39 §5.2, highly restrictive: Japanese, Chinese, Korean, each with Latin).
-_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC"})
-_STYLED = frozenset({"FULLWIDTH", "MATHEMATICAL", "DOUBLE-STRUCK", "SCRIPT", "FEMININE", "MASCULINE", "MODIFIER", "ANGSTROM", "KELVIN", "MICRO"})
-
-
-def is_mixed_script(text: str) -> bool:
-    """True when one word (a run of letters, marks and digits) mixes writing systems, as `mgеn` with a Cyrillic е does."""
-    if text.isascii():
-        return False
-    scripts: set[str] = set()
-    for char in text:
-        script = _script(char)
-        if script == " ":
-            scripts.clear()
-        elif script:
-            scripts.add(script)
-            if len(scripts) > 1 and scripts != {"LATIN", "EAST ASIAN"}:
-                return True
-    return False
-
-
-@lru_cache(maxsize=4096)
-def _script(char: str) -> str:
-    """The writing system by the character's name; "" for what belongs to any, a blank for what ends a word."""
-    kind = unicodedata.category(char)
-    if kind[0] in "MN" or kind == "Cf":
-        return ""
-    if kind[0] != "L":
-        return " "
-    script = unicodedata.name(char, "").partition(" ")[0]
-    if script in _STYLED:
-        return ""
-    return "EAST ASIAN" if script in _EAST_ASIAN else script

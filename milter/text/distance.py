@@ -11,11 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from rapidfuzz.distance import OSA
 
 
-def osa(a: str, b: str, limit: int) -> int:
-    """The distance, or `limit` + 1 when it is greater than `limit`. Linear in the longer word for a small limit."""
-    return OSA.distance(a, b, score_cutoff=limit)
-
-
 def shortened(word: str) -> Iterator[str]:
     """The word and every word that lacks one of its letters. Two words one slip apart share at least one of these."""
     yield word

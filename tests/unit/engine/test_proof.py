@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milter.engine.proof import proof, speaks_for
+from milter.engine.proof import proof
 from milter.model.domain import Domain
 from milter.model.evidence import AuthResult, DkimFact, SpfFact
 from tests.unit.engine.samples import REGISTRY
@@ -61,7 +61,6 @@ from tests.unit.ruleset.samples import auth
 def test_speaks_for(author: str | None, proven: list[str], dmarc: str, insurer: str, *, speaks: bool, role: str) -> None:
     """A proof needs a listed author domain in a role that speaks, and its own authentication or the insurer's."""
     facts = auth(author=author, proven=tuple(proven), dmarc=AuthResult(dmarc))
-    assert speaks_for(facts, insurer, REGISTRY) is speaks
     found = proof(facts, insurer, REGISTRY)
     assert (found.speaks, found.role) == (speaks, role)
     assert (found.domain is not None) is speaks
@@ -102,4 +101,4 @@ DOMAINS = st.sampled_from(["lavande.example", "lavande-info.example", "sender.ex
 @settings(max_examples=60, deadline=None)
 def test_no_borrowed_proof(proven: list[str], author: str) -> None:
     """No set of proven domains lets an unlisted author domain speak for an insurer."""
-    assert not speaks_for(auth(author=author, proven=tuple(proven)), "lavande", REGISTRY)
+    assert not proof(auth(author=author, proven=tuple(proven)), "lavande", REGISTRY).speaks

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milter.text import confusables_table
-from milter.text.confusables import ASCII_LOOKALIKES, is_mixed_script, skeleton
+from milter.text.confusables import ASCII_LOOKALIKES, skeleton
 from tests.helpers import confusables_source
 
 UNICODE = Path(__file__).resolve().parents[4] / "shared" / "data" / "unicode" / "confusables.txt"
@@ -72,33 +72,12 @@ def test_the_letter_table_is_ascii_and_closed() -> None:
     assert all(code > 127 and look.isascii() and look.isalnum() and look == look.lower() for code, look in ASCII_LOOKALIKES.items())
 
 
-@pytest.mark.parametrize(
-    ("text", "mixed"),
-    [
-        ("mgеn", True),
-        ("Αxa", True),
-        ("ma1f", False),
-        ("Иван Smith", False),
-        ("mutuelle santé d'été", False),
-        ("ソニーTV", False),
-        ("аха", False),
-        ("", False),
-        ("ｍａｉｆ", False),
-        ("e\u0301te", False),
-    ],
-)
-def test_mixed_script_is_judged_by_word(text: str, mixed: bool) -> None:  # noqa: FBT001  # a table of cases
-    """One word of two writing systems is mixed; two words of one each, accents, Japanese with Latin are not."""
-    assert is_mixed_script(text) is mixed
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
 def test_the_skeleton_is_idempotent(text: str) -> None:
     """Invariant: the skeleton of a skeleton is the skeleton; nothing raises."""
     once = skeleton(text)
     assert skeleton(once) == once
-    is_mixed_script(text)
 
 
 @pytest.mark.slow
