@@ -23,10 +23,11 @@ class Signs:
         options.max_mem = _MEMORY
         self._automaton = re2.Set.SearchSet(options)
         self._names = ("", *patterns)
-        for pattern in ("", *patterns.values()):  # the first one always fits
+        # The first one fits every text, once: one that fits everywhere would take as long as all the others.
+        for pattern in (r"\A", *patterns.values()):
             self._automaton.Add(pattern)
         self._automaton.Compile()
 
     def look(self, octets: bytes) -> frozenset[str]:
         """The names of the patterns that occur, and ""; every name when the automaton fails. Never raises."""
-        return frozenset([self._names[number] for number in self._automaton.Match(octets)]) or frozenset(self._names)
+        return frozenset([self._names[number] for number in self._automaton.Match(octets) or ()]) or frozenset(self._names)
