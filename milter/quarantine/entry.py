@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from milter.errors import QuarantineError
 from milter.model.mail import Connection, Envelope
+from milter.model.mask import masked
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _TIME_DIGITS = 10
@@ -143,11 +144,3 @@ def checked_id(text: str) -> str:
     if not _ID.fullmatch(text):
         raise QuarantineError(f"not a quarantine id: {text[:40]!r}; ids have 22 characters, `quarantine list` shows them")
     return text
-
-
-def masked(address: str) -> str:
-    """`jean.dupont@example.org` as `j…@example.org`; an address without domain as `p…`."""
-    local, at, domain = address.rpartition("@")
-    if not at:
-        local, domain = domain, ""
-    return f"{local[:1]}…{at}{domain}" if address else ""

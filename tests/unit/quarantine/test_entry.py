@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from milter.errors import QuarantineError
-from milter.quarantine.entry import checked_id, masked, new_id
+from milter.model.mask import masked
+from milter.quarantine.entry import checked_id, new_id
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 
