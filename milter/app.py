@@ -6,11 +6,12 @@ needs when it is called, so that a command which only reads the registry starts 
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +22,7 @@ from milter.settings.model import Settings
 
 if TYPE_CHECKING:
     from milter.actions.next_hop import NextHop
+    from milter.adapters.dns_cache import CachingResolver
     from milter.auth.resolver import Resolver
     from milter.engine.policy import Policy
     from milter.identity.registry import Registry
@@ -44,12 +46,28 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The files that one set comes from: `digest` is a short hash of their names and octets, `dated` when the youngest was changed."""
+
+    kind: str
+    files: int
+    digest: str
+    dated: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What judging needs from files. Everything is immutable and may be shared by forked processes."""
 
     registry: Registry
     ruleset: RuleSet
     policy: Policy
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def sets(self) -> str:
+        """The digests of the sets in force, for the log: `registry=… rules=… policy=…`."""
+        return " ".join(f"{source.kind}={source.digest}" for source in self.sources)
 
 
 def known(file: str) -> check.Known:
@@ -167,7 +185,40 @@ def load_parts(settings: Settings) -> Parts:
     registry, ruleset, policy = attempt(load_registry), attempt(load_ruleset), attempt(load_policy)
     if registry is None or ruleset is None or policy is None:
         raise FileError(problems)
-    return Parts(registry, ruleset, policy)
+    return Parts(registry, ruleset, policy, tuple(_source(kind, paths) for kind, paths in source_paths(settings).items()))
+
+
+def source_paths(settings: Settings) -> dict[str, list[Path]]:
+    """The files that each set is read from, by its kind."""
+    folders = files.rule_folders(settings.rules)
+    return {
+        "registry": registry_paths(settings),
+        "rules": [path for folder in folders for path in sorted(folder.rglob("*.yml"))],
+        "policy": [_named("policy", settings.policy or DEFAULT_POLICY)],
+    }
+
+
+def _source(kind: str, paths: list[Path]) -> Source:
+    digest = hashlib.sha256()
+    youngest = 0.0
+    for path in paths:
+        octets = files.read(path)
+        digest.update(b"%s %d\n" % (path.name.encode("utf-8", "surrogateescape"), len(octets)) + octets)
+        youngest = max(youngest, path.stat().st_mtime)
+    return Source(kind, len(paths), digest.hexdigest()[:12], datetime.fromtimestamp(youngest, UTC))
+
+
+def signature(loaded: Loaded) -> tuple[tuple[object, ...], ...]:
+    """What changes when a file changes that the service was loaded from: compare two of them. Never raises."""
+    found: list[tuple[object, ...]] = []
+    with suppress(FileError, OSError):
+        named = [Path(loaded.file)] if loaded.file else []
+        named += [Path(loaded.settings.public_suffix_list)] if loaded.settings.public_suffix_list else []
+        for path in (*named, *(path for paths in source_paths(loaded.settings).values() for path in paths)):
+            with suppress(OSError):
+                status = path.stat()
+                found.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(found)
 
 
 def quarantine_folder(settings: Settings) -> Path:
@@ -198,7 +249,7 @@ def build_next_hop(settings: Settings) -> NextHop:
 
 
 @asynccontextmanager
-async def open_resolver(settings: Settings) -> AsyncIterator[Resolver]:
+async def open_resolver(settings: Settings) -> AsyncIterator[CachingResolver]:
     """A caching resolver for this event loop, closed at the end; it asks the system's servers when the settings name none."""
     from milter.adapters import clock, dns, dns_cache
 

@@ -9,6 +9,7 @@
     ├── UsageError           the command line asks for something that makes no sense
     ├── NextHopError         the next hop cannot be reached or broke the protocol; carries the reply for the peer
     ├── ListenError          an address cannot be listened on; the text says what to do
+    ├── ServiceError         the service cannot start, or cannot be spoken to; the text says why
     └── QuarantineError      the quarantine cannot store, find or release; nothing was changed
 
 Network and mail trouble is data (evidence, replies), never one of these: exceptions are for our own mistakes
@@ -87,6 +88,10 @@ class NextHopError(MilterError):
 
 class ListenError(MilterError):
     """An address cannot be listened on; the text names it and says what to do."""
+
+
+class ServiceError(MilterError):
+    """The service cannot start, or cannot be spoken to; the text says why and what to do."""
 
 
 class QuarantineError(MilterError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Literal
 
 from milter.actions import headers
@@ -21,7 +22,7 @@ from milter.identity import collect as identity_collect
 from milter.identity.registry import Registry
 from milter.mime import fields, message
 from milter.model.domain import Domain
-from milter.model.evidence import AuthFacts, Evidence
+from milter.model.evidence import AuthFacts, Claim, Evidence
 from milter.model.limits import Limits
 from milter.model.mail import Envelope, Mail
 from milter.model.message import Message
@@ -36,7 +37,8 @@ Broke = Callable[[Mail, BaseException], None]
 class Kit:
     """Everything that judging needs; filled by `app`, swapped as a whole.
 
-    `authserv_id` is our name in Authentication-Results; `broke` is told of our own bugs (log and counter).
+    `authserv_id` is our name in Authentication-Results; `broke` is told of our own bugs (log and counter); `sets` names the registry, rules and
+    policy in short hashes, for the log.
     """
 
     resolver: Resolver
@@ -49,6 +51,7 @@ class Kit:
     on_failure: Literal["pass", "defer"] = "pass"
     judge_seconds: float = 20.0
     clock: Callable[[], float] = time.time
+    sets: str = ""
 
 
 async def judge(mail: Mail, kit: Kit) -> Decision:
@@ -57,18 +60,29 @@ async def judge(mail: Mail, kit: Kit) -> Decision:
         return await _judge(mail, kit)
     except Exception as bug:  # the one place: promise 3
         kit.broke(mail, bug)
-        action = Action.DEFER if kit.on_failure == "defer" else Action.PASS
-        blank = Decision(action, action, Verdict(VerdictKind.NONE), unscanned=type(bug).__name__)
-        return headers.with_unscanned_edits(mail, blank, kit.authserv_id)
+        return unjudged(mail, kit, type(bug).__name__, Action.DEFER if kit.on_failure == "defer" else Action.PASS)
+
+
+def unjudged(mail: Mail, kit: Kit, why: str, action: Action = Action.PASS) -> Decision:
+    """The decision for a mail that is not judged; its header says `unscanned` and `why`."""
+    blank = Decision(action, action, Verdict(VerdictKind.NONE), unscanned=why)
+    return headers.with_unscanned_edits(mail, blank, kit.authserv_id)
 
 
 async def _judge(mail: Mail, kit: Kit) -> Decision:
+    began = perf_counter()
     read = message.parse(mail.raw, kit.limits)
+    read_at = perf_counter()
     auth = await auth_collect.collect(mail, _as_signed(mail, read, kit.limits), kit.resolver, kit.limits, seconds=kit.judge_seconds, now=kit.clock())
-    evidence = gather(read, mail.envelope, auth, kit.registry, kit.limits)
+    proven_at = perf_counter()
+    claims = identity_collect.collect(read, mail.envelope, kit.registry, kit.limits)
+    claimed_at = perf_counter()
+    evidence = _together(read, mail.envelope, auth, claims, kit.registry, kit.limits)
     verdict = evaluate.evaluate(evidence, kit.ruleset, kit.registry, kit.policy)
     decision = decide.decide(verdict, evidence, kit.policy, mail.envelope.rcpt_to)
-    return headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)
+    decision = headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)
+    times = (read_at - began, proven_at - read_at, claimed_at - proven_at, perf_counter() - claimed_at)  # as `STAGES`
+    return decision.judged(times, kit.sets)
 
 
 def _as_signed(mail: Mail, read: Message, limits: Limits) -> Message:
@@ -85,6 +99,12 @@ def gather(read: Message, envelope: Envelope, auth: AuthFacts, registry: Registr
     Also the way on which `proving` runs the examples of rules: `unclaimed` reads what a mail wants although it claims nothing.
     """
     claims = identity_collect.collect(read, envelope, registry, limits)
+    return _together(read, envelope, auth, claims, registry, limits, unclaimed=unclaimed)
+
+
+def _together(
+    read: Message, envelope: Envelope, auth: AuthFacts, claims: tuple[Claim, ...], registry: Registry, limits: Limits, *, unclaimed: bool = False
+) -> Evidence:
     return Evidence(
         auth=auth,
         claims=claims,

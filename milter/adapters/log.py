@@ -1,4 +1,4 @@
-"""The log: one line a mail and a few about the service, JSON for programs, `key=value` for people on a terminal.
+"""The log: one line a mail and a few about the service. Each is a JSON object; a person at a terminal sees it as `key=value`.
 
 Holds no personal data (promise 6): no address, no subject, no quote, no body, and of our own bugs only their type and the
 place in our code, never their text, which may quote the mail.
@@ -7,12 +7,12 @@ place in our code, never their text, which may quote the mail.
 from __future__ import annotations
 
 import json
-import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 import structlog
 
@@ -25,7 +25,7 @@ Logger = structlog.typing.FilteringBoundLogger
 class _Lossy:
     """A stream for which a line that cannot be written (full disk, closed pipe) is lost, and nothing else: mail goes on."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
@@ -41,15 +41,37 @@ def _as_json(_logger: object, _method: str, line: MutableMapping[str, Any]) -> s
     return _ENCODE(line)
 
 
-def open_log(stream: TextIO | None = None) -> Logger:
-    """A logger that writes to `stream` (stderr): readable when it is a terminal, one JSON object a line otherwise."""
-    stream = stream or sys.stderr
-    terminal = stream.isatty()
-    render: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=True) if terminal else _as_json
+class Stream(Protocol):
+    """Takes whole lines of text."""
+
+    def write(self, text: str, /) -> object:
+        """Write one line with its line end."""
+        ...
+
+    def flush(self) -> None:
+        """Write what waits."""
+        ...
+
+
+def terminal_renderer() -> Callable[[Mapping[str, Any]], str]:
+    """Shows a log event to a person: time of day, level, event, `key=value`."""
+    render = structlog.dev.ConsoleRenderer(colors=True)
+
+    def show(event: Mapping[str, Any]) -> str:
+        timestamp = str(event.get("timestamp", ""))
+        with suppress(ValueError):
+            timestamp = f"{datetime.fromisoformat(timestamp).astimezone():%H:%M:%S}"
+        return render(None, "", {**event, "timestamp": timestamp})
+
+    return show
+
+
+def open_log(stream: Stream) -> Logger:
+    """A logger that writes to `stream`, one JSON object a line."""
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
-        render,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _as_json,
     ]
     logger: Logger = structlog.wrap_logger(
         structlog.WriteLogger(cast(TextIO, _Lossy(stream))),

@@ -15,11 +15,12 @@ _KEPT, _STEP, _LARGE = 67_108_864, 4_194_304, 4_194_304  # octets
 
 
 def settle() -> None:
-    """Call once everything is loaded.
+    """Call once everything is loaded, and again when it was loaded anew.
 
     What is loaded is never garbage, so the collector need not look at it again. And memory that a mail frees is kept for the
     next one: giving it back to the kernel and asking anew costs a page fault for every 4 kB of every mail.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -14,11 +14,14 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from milter.actions import edits, received
 from milter.actions.next_hop import NextHop
 from milter.actions.transaction import Transaction
+from milter.adapters.board import Board, Place, Stage
 from milter.errors import QuarantineError
+from milter.fronts import record
 from milter.fronts.patience import Patience
 from milter.fronts.smtp_connection import SmtpConnection, base_attributes
 from milter.fronts.smtp_contract import Broke, Journal, Judge, MailRecord, Options, Quarantine
@@ -41,6 +44,7 @@ class SmtpProxy:
     """One instance an event loop; construct it inside the loop. `session` is the factory for `listen`.
 
     `options.trusted_peers` are addresses and networks (ValueError otherwise). `now` gives seconds since 1970, `new_id` queue ids.
+    `board` shows what all workers have under way, `place` is ours on it.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class SmtpProxy:
         journal: Journal,
         *,
         broke: Broke,
+        board: Board | None = None,
+        place: Place | None = None,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = _random_id,
     ) -> None:
@@ -67,6 +73,8 @@ class SmtpProxy:
         self._broke = broke
         self._now = now
         self._new_id = new_id
+        self.board = board or Board(1, options.max_connections)
+        self.place = place or self.board.places[0]
         self._networks: tuple[_Network, ...] = tuple(ipaddress.ip_network(peer) for peer in options.trusted_peers)
 
     def session(self) -> SmtpSession:
@@ -103,14 +111,17 @@ class SmtpProxy:
     def opened(self, connection: SmtpConnection) -> None:
         """Told of a new connection."""
         self.sessions.add(connection)
+        self.place.connected(hash(connection.peer), 1)
 
     def closed(self, connection: SmtpConnection) -> None:
         """Told when it is gone."""
-        self.sessions.discard(connection)
+        if connection in self.sessions:
+            self.sessions.discard(connection)
+            self.place.connected(hash(connection.peer), -1)
 
     def is_full(self) -> bool:
-        """Whether there are too many connections, the newest counted."""
-        return len(self.sessions) > self.options.max_connections
+        """Whether there are too many connections to all workers, the newest counted."""
+        return self.board.connections > self.options.max_connections
 
     def new_id(self) -> str:
         """A queue id that no other mail has."""
@@ -123,21 +134,33 @@ class SmtpProxy:
 
     def given_up(self, mail: Mail, answer: Reply | None, cause: str) -> None:
         """Told of a mail that ends without a judgement."""
-        self._write(MailRecord(mail.queue_id, code=answer.code if answer else 0, cause=cause, recipients=len(mail.envelope.rcpt_to)))
+        self._write(mail, answer=answer, cause=cause)
 
-    def _write(self, record: MailRecord) -> None:
+    def _write(self, mail: Mail, **facts: Any) -> None:  # Any: as `record.of_mail` takes them
         """A journal that fails (full disk, closed pipe) must not hold back the answer: a client that hears nothing sends the mail again."""
+        try:
+            made = record.of_mail(mail, addresses=self.options.log_addresses, **facts)
+        except Exception as bug:
+            self.broke(bug)
+            made = MailRecord(mail.queue_id, cause=f"the record broke: {type(bug).__name__}")
         with suppress(Exception):
-            self._journal(record)
+            self._journal(made)
 
-    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str) -> Reply:
-        """Judge a mail and do what was decided; the answer for the client. The transaction is over then, whatever happens."""
-        began = time.perf_counter()
+    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str, slot: int, began: float) -> Reply:
+        """Judge a mail and do what was decided; the answer for the client. The transaction is over then, whatever happens.
+
+        `slot` is the mail's on the board, `began` when its octets began to come (`time.perf_counter`).
+        """
+        times = [("receive", time.perf_counter() - began)]
+        judged = 0.0
         until = asyncio.get_running_loop().time() + self.options.answer_seconds
         decision: Decision | None = None
         outcome = _Outcome(_OUR_FAULT, cause="given up while the proxy stopped")
+        self.place.mark(slot, Stage.JUDGING, mail.queue_id)
         try:
             decision = await self._patience.wait(self._judge(mail), until)
+            judged = time.perf_counter()
+            self.place.mark(slot, Stage.STORING if decision.action is Action.QUARANTINE else Stage.DELIVERING)
             outcome = await self._act(mail, decision, transaction, until, protocol=protocol, peer=peer)
         except TimeoutError:
             outcome = _Outcome(reply(451, "4.3.2", "Judging took too long; please try again later"), cause="judging took too long")
@@ -146,7 +169,12 @@ class SmtpProxy:
             outcome = _Outcome(_OUR_FAULT, cause=f"broke: {type(bug).__name__}")
         finally:
             transaction.drop()
-            self._write(_record(mail, decision, outcome, (time.perf_counter() - began) * 1000))
+            ended = time.perf_counter()
+            if decision is not None and (stage := _LAST_STAGE.get(decision.action)):
+                times.append((stage, ended - judged))
+            times.append(("total", ended - began))
+            facts = {"answer": outcome.answer, "hop": outcome.hop, "cause": outcome.cause, "quarantine_id": outcome.quarantine_id}
+            self._write(mail, peer=peer, decision=decision, times=times, in_doubt=transaction.in_doubt, **facts)
         return outcome.answer
 
     async def _act(self, mail: Mail, decision: Decision, transaction: Transaction, until: float, *, protocol: str, peer: str) -> _Outcome:
@@ -157,7 +185,7 @@ class SmtpProxy:
         content = self._content(mail, decision, protocol=protocol, peer=peer)
         if decision.action is not Action.QUARANTINE:
             answer = await transaction.data(content, until=until)
-            return _Outcome(answer, "" if answer.cause else without_addresses(answer), answer.cause)
+            return _Outcome(answer, None if answer.cause else answer, answer.cause)
         transaction.drop()  # nothing of it may be delivered, and the next hop need not wait for the disk
         try:
             stored = await self._patience.wait(self._quarantine(mail, decision, content), until)
@@ -177,17 +205,13 @@ class SmtpProxy:
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     answer: Reply
-    next_hop: str = ""
+    hop: Reply | None = None
     cause: str = ""
     quarantine_id: str = ""
 
 
 _OUR_FAULT = reply(451, "4.3.0", "Error on our side; please try again later")
-
-
-def without_addresses(answer: Reply) -> str:
-    """A reply for the log: each word with an @ in it is hidden, the rest cut at 200 characters."""
-    return " ".join("<address>" if "@" in word else word for word in answer.text[:400].split(" "))[:200]
+_LAST_STAGE = {Action.PASS: "deliver", Action.TAG: "deliver", Action.QUARANTINE: "store"}
 
 
 def _sentence(decision: Decision) -> str:
@@ -196,24 +220,3 @@ def _sentence(decision: Decision) -> str:
     text = findings[0].text(decision.language) if findings else "Mail refused: it presents itself as an insurer without proof"
     plain = unicodedata.normalize("NFKD", text.translate(_TYPOGRAPHY)).encode("ascii", "ignore").decode("ascii")
     return " ".join("".join(char if char.isprintable() else " " for char in plain).split())[:_SENTENCE]
-
-
-def _record(mail: Mail, decision: Decision | None, outcome: _Outcome, milliseconds: float) -> MailRecord:
-    verdict = decision.verdict if decision else None
-    return MailRecord(
-        mail.queue_id,
-        action=decision.action.value if decision else "",
-        would=decision.would.value if decision else "",
-        verdict=verdict.kind.value if verdict else "",
-        insurer=verdict.insurer if verdict else None,
-        score=verdict.score if verdict else 0.0,
-        rules=tuple(finding.rule for finding in verdict.findings) if verdict else (),
-        code=outcome.answer.code,
-        next_hop=outcome.next_hop,
-        cause=outcome.cause,
-        recipients=len(mail.envelope.rcpt_to),
-        octets=len(mail.raw),
-        milliseconds=milliseconds,
-        quarantine_id=outcome.quarantine_id,
-        unscanned=decision.unscanned if decision else "",
-    )

@@ -7,6 +7,7 @@ and must not know what is done with a judged mail: `Door.finish` does that.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Protocol
@@ -15,6 +16,7 @@ from milter.actions import edits
 from milter.actions.next_hop import NextHop
 from milter.actions.smtp_client import Capabilities
 from milter.actions.transaction import Recipient, Transaction, trouble
+from milter.adapters.board import Place
 from milter.errors import NextHopError
 from milter.fronts import line_ends, paths, xforward
 from milter.fronts.inbox import Fault
@@ -33,6 +35,7 @@ class Door(House, Protocol):
     """What a session needs of the proxy that it belongs to."""
 
     next_hop: NextHop
+    place: Place
 
     def is_trusted(self, peer: str) -> bool:
         """Whether this address may say who its client is."""
@@ -46,7 +49,7 @@ class Door(House, Protocol):
         """Told of a mail that ends without a judgement; `answer` is None when the client is gone."""
         ...
 
-    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str) -> Reply:
+    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str, slot: int, began: float) -> Reply:
         """Judge a mail and do what was decided; the answer for the client."""
         ...
 
@@ -62,6 +65,7 @@ class SmtpSession(SmtpConnection):
         self._transaction: Transaction | None = None
         self._is_utf8 = False
         self._is_told = False
+        self._slot = -1  # the mail's on the board
 
     def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
         method = _COMMANDS.get(verb)
@@ -78,6 +82,9 @@ class SmtpSession(SmtpConnection):
         if self._transaction is not None:
             self._transaction.drop()
             self._transaction = None
+        if self._slot >= 0:
+            self._door.place.end(self._slot)
+            self._slot = -1
         self.envelope = self._create_envelope()
         self._xforward = {}
         self._is_utf8 = False
@@ -227,6 +234,8 @@ class SmtpSession(SmtpConnection):
             self._say(reply(554, _BAD_SEQUENCE, "No valid recipients"))
         else:
             self._say(_GO)
+            self._slot = self._door.place.begin()
+            began = time.perf_counter()
             content = await self._content()
             problem = self._problem(content)
             if problem is not None:
@@ -235,7 +244,7 @@ class SmtpSession(SmtpConnection):
             assert isinstance(content, bytes)
             proper = line_ends.normalise(content) if self._door.options.line_ends == "normalise" else content
             mail = self._mail(proper, self.envelope.mail_from, received=None if proper is content else content)
-            answer = await self._door.finish(mail, transaction, protocol=self._protocol(), peer=self.peer)
+            answer = await self._door.finish(mail, transaction, protocol=self._protocol(), peer=self.peer, slot=self._slot, began=began)
             self._reset()
             self._say(answer)
 

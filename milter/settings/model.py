@@ -71,6 +71,28 @@ class Dns:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """How long held mails stay, and how much room they may take. The oldest go first; one that is being released never goes."""
+
+    keep_days: int = _setting(30, "Mails are deleted after so many days.", example=30, least=1, most=36_500)
+    keep_mails: int = _setting(100_000, "Beyond so many mails the oldest are deleted, but none of the last `spare_days`.", least=1, most=100_000_000)
+    keep_octets: int = _setting(
+        10_737_418_240,
+        "Beyond so many octets the oldest are deleted, but none of the last `spare_days`; when a quarter more is held all the same, a mail that"
+        " should be held is answered 451.",
+        least=1_048_576,
+        most=1_099_511_627_776_000,
+    )
+    spare_days: int = _setting(
+        3, "Younger mails are deleted for no number or size: a flood must not push out what nobody could look at yet.", least=0, most=36_500
+    )
+    min_free_octets: int = _setting(
+        268_435_456, "When storing a mail would leave less of the disk free, it is answered 451.", least=0, most=1_099_511_627_776
+    )
+    keep_audit_days: int = _setting(365, "The audit (who viewed, released or deleted what, and when) is kept so many days.", least=1, most=36_500)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. Unknown keys are errors."""
 
@@ -92,6 +114,7 @@ class Settings:
         example="observe",
         form="policy",
     )
+    workers: int = _setting(1, "Processes that take and judge mail; one a core is most. A change needs a restart.", example=1, least=1, most=64)
     registry: tuple[str, ...] = _setting(("fr",), "Insurer registries: markets (`fr`) or registry files.", example=["fr"], form="market")
     rules: tuple[str, ...] = _setting(
         (),
@@ -111,4 +134,5 @@ class Settings:
     judge_seconds: float = _setting(20.0, "DNS questions of one mail may take this long in all; the rest is `temperror`.", least=1, most=90)
     smtp: Smtp = _setting(Smtp(), "The SMTP proxy.")  # noqa: RUF009  # frozen: safe to share
     dns: Dns = _setting(Dns(), "The DNS.")  # noqa: RUF009  # frozen: safe to share
+    quarantine: Quarantine = _setting(Quarantine(), "The quarantine.")  # noqa: RUF009  # frozen: safe to share
     limits: Limits = _setting(Limits(), "How much of a mail is looked at. Beyond a limit `incomplete` says so.")  # noqa: RUF009  # frozen: safe to share

@@ -21,6 +21,11 @@ DONE, FOUND, WRONG, IO_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 COMMANDS = {
     "demo": ("demo", "demo", "Show what it does with a dozen invented mails, on this machine alone."),
     "serve": ("serve", "serve", "Run the SMTP proxy in front of a mail server."),
+    "status": ("control", "status", "Say how the running service is."),
+    "reload": ("control", "reload", "Let the running service read settings, registry, rules and policy anew."),
+    "pause": ("control", "pause", "Let all mail pass unjudged for a time."),
+    "resume": ("control", "resume", "End a pause."),
+    "drain": ("control", "drain", "Finish the mails under way and end the service."),
     "scan": ("scan", "scan", "Judge mails from files."),
     "check-domain": ("domains", "check_domain", "Say how a domain relates to the insurers of the registry."),
     "registry": ("registry", "registry", "List, find and check insurers."),

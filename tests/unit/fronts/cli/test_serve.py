@@ -20,7 +20,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from milter.fronts.cli.main import run
-from milter.fronts.cli.serve import _top_field
+from milter.fronts.worker import top_field
 from tests.helpers.ports import free_port
 
 MAIL = b"From: Anna <anna@colleague.test>\r\nTo: jeanne.martin@example.org\r\nSubject: Secret lunch\r\n\r\nAt noon?\r\n"
@@ -169,4 +169,4 @@ def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path, capsys: py
 def test_the_quarantine_keeps_the_original_and_our_received_field() -> None:
     """What a release delivers is made of the original octets; folded lines of our field stay with it."""
     trace = b"Received: from x (y [192.0.2.1])\r\n by mx.example.org; now\r\n"
-    assert _top_field(trace + b"X-Insurer-Milter: z\r\n" + MAIL) == trace
+    assert top_field(trace + b"X-Insurer-Milter: z\r\n" + MAIL) == trace
