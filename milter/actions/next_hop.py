@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from milter.actions import smtp_client
+from milter.actions import plain_reply, smtp_client
 from milter.actions.smtp_client import Capabilities
 from milter.actions.transaction import Deadlines, Recipient, Transaction, batch, missing, trouble
 from milter.actions.wire import Wire
@@ -166,7 +166,7 @@ class NextHop:
     async def _expect(self, wire: Wire, step: str, until: float) -> Reply:
         answer = await wire.reply(min(until, wire.now() + self.deadlines.command), step)
         if not answer.is_positive:
-            raise NextHopError(f"the next hop opened no session, it said at {step}: {answer.text[:200]}", enhanced="4.4.1")
+            raise NextHopError(f"the next hop opened no session, it said at {step}: {plain_reply.plain(answer)}", enhanced="4.4.1")
         return answer
 
     async def _mail(self, wire: Wire, mail: _Mail, *, is_fresh: bool) -> Transaction | Reply:

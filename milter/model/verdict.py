@@ -35,6 +35,9 @@ class Action(StrEnum):
         return _RANKS[self]
 
 
+STAGES = ("mime", "auth", "identity", "engine")
+"""The stages of judging: reading the mail, proving its sender, its claims, and all that follows (content, rules, decision, header fields)."""
+
 _RANKS = {action: rank for rank, action in enumerate(Action)}
 
 
@@ -70,7 +73,8 @@ class Verdict:
 class Decision:
     """What is done, why, and with which edits. `would` is what enforcing would do (observe mode), else equal to `action`.
 
-    `auth` is None only when we broke (`unscanned`). `subject` is the subject as delivered.
+    `auth` is None only when we broke (`unscanned`). `subject` is the subject as delivered. `times` are the seconds that judging took, in the
+    order of `STAGES`; `sets` names the registry, rules and policy that judged.
     """
 
     action: Action
@@ -82,3 +86,11 @@ class Decision:
     incomplete: tuple[str, ...] = ()
     subject: str = ""
     unscanned: str = field(default="")
+    times: tuple[float, ...] = ()
+    sets: str = ""
+
+    def judged(self, times: tuple[float, ...], sets: str) -> Decision:
+        """The same with the facts of its making."""
+        return Decision(
+            self.action, self.would, self.verdict, self.auth, self.edits, self.language, self.incomplete, self.subject, self.unscanned, times, sets
+        )

@@ -9,10 +9,8 @@ from dataclasses import replace
 import pytest
 
 from milter.fronts.smtp_contract import Options
-from milter.fronts.smtp_proxy import without_addresses
 from milter.model.edit import Insert
 from milter.model.mail import Connection, Envelope, Mail
-from milter.model.reply import Reply
 from milter.model.verdict import Action, Decision, Finding, Verdict, VerdictKind
 from tests.helpers.next_hop import FakeNextHop
 from tests.helpers.proxy import decides, decision, stand, without_trace
@@ -98,8 +96,8 @@ async def test_hostile_names_in_received() -> None:
 @pytest.mark.parametrize(
     ("action", "code", "next_hop", "quarantine_id"),
     [
-        (Action.PASS, 250, "250 2.0.0 Ok: queued as 7 for <address>", ""),
-        (Action.TAG, 250, "250 2.0.0 Ok: queued as 7 for <address>", ""),
+        (Action.PASS, 250, "250 2.0.0 Ok: queued as … for …", ""),
+        (Action.TAG, 250, "250 2.0.0 Ok: queued as … for …", ""),
         (Action.QUARANTINE, 250, "", "Q1"),
         (Action.REJECT, 550, "", ""),
         (Action.DEFER, 451, "", ""),
@@ -108,7 +106,7 @@ async def test_hostile_names_in_received() -> None:
 async def test_journal(action: Action, code: int, next_hop: str, quarantine_id: str) -> None:
     """The journal hears once a mail what was decided and what came of it, without any address."""
     verdict = Verdict(VerdictKind.SUSPECT, "harmonie-mutuelle", "Harmonie Mutuelle", 4.5, (Finding("some-rule", 4.5, {"fr": "Écrit à « vous »"}),))
-    async with stand(FakeNextHop(script={"dot": "250 2.0.0 Ok: queued as 7 for <bob@b.example>"})) as built:
+    async with stand(FakeNextHop(script={"dot": "250 2.0.0 Ok: queued as 4Z1kYq0bJ1 for <bob@b.example>"})) as built:
 
         async def judge(mail: Mail) -> Decision:
             return replace(decision(action), verdict=verdict)
@@ -120,18 +118,13 @@ async def test_journal(action: Action, code: int, next_hop: str, quarantine_id: 
     assert (record.queue_id, record.action, record.would, record.verdict) == ("ID1", action.value, action.value, "suspect")
     assert (record.insurer, record.score, record.rules, record.recipients, record.octets) == ("harmonie-mutuelle", 4.5, ("some-rule",), 2, 3)
     assert (record.code, record.next_hop, record.quarantine_id, record.cause) == (code, next_hop, quarantine_id, "")
-    assert record.milliseconds > 0
-    assert "@" not in repr(record)
+    assert record.next_hop_id == ("4Z1kYq0bJ1" if next_hop else "")
+    assert (record.client, record.peer, record.sender, record.to) == ("", "127.0.0.1", "a…@a.example", ("b…@b.example", "c…@b.example"))
+    assert record.ms is not None
+    assert list(record.ms) == ["receive", *{"pass": ["deliver"], "tag": ["deliver"], "quarantine": ["store"]}.get(action.value, []), "total"]
+    assert not any(word in repr(record) for word in ("bob", "carol", "alice"))
     if action is Action.REJECT:
         assert said == '550 5.7.1 Ecrit a " vous "'
-
-
-@pytest.mark.parametrize("text", ["Ok", "User <bob@b.example> unknown", "a@b@c", "x" * 10_000 + "@", "@" * 5_000])
-def test_replies_without_addresses(text: str) -> None:
-    """No address of a reply comes into the log, however long the reply is."""
-    said = without_addresses(Reply(550, (text,)))
-    assert "@" not in said
-    assert len(said) <= 200
 
 
 async def test_pipelined_recipients_are_told_together() -> None:
