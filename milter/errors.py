@@ -10,6 +10,7 @@
     ├── NextHopError         the next hop cannot be reached or broke the protocol; carries the reply for the peer
     ├── ListenError          an address cannot be listened on; the text says what to do
     ├── ServiceError         the service cannot start, or cannot be spoken to; the text says why
+    ├── SandboxError         work in a child process gave no result; the child was killed, died or broke
     └── QuarantineError      the quarantine cannot store, find or release; nothing was changed
 
 Network and mail trouble is data (evidence, replies), never one of these: exceptions are for our own mistakes
@@ -92,6 +93,17 @@ class ListenError(MilterError):
 
 class ServiceError(MilterError):
     """The service cannot start, or cannot be spoken to; the text says why and what to do."""
+
+
+class SandboxError(MilterError):
+    """Work in a child process gave no result. `reason` is one of a few fixed words (`killed-deadline`, `crashed` …), fit for a header.
+
+    The text names the reason and a place or number, and quotes nothing that the child worked on.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
 
 
 class QuarantineError(MilterError):
