@@ -20,6 +20,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 16.0, 64.0)
 STAGES = ("receive", "mime", "auth", "identity", "engine", "deliver", "store", "total")
 OTHER = "other"
+_WORKERS = 256  # whose sums are remembered; more are never alive at once
 
 Event = Mapping[str, Any]  # Any: JSON
 
@@ -72,7 +73,7 @@ _COUNTED: tuple[Family, ...] = tuple(
             {"outcome": ("ok", "nxdomain", "nodata", "servfail", "timeout", "refused", "malformed")},
         ),
         ("dns_cache_hits_total", "Questions that were answered without asking the DNS.", {}),
-        ("reloads_total", "Reloads of registry, rules, policy and settings by result; `failed` kept the old ones.", {"result": ("done", "failed")}),
+        ("reloads_total", "Reloads of registry, rules, policy and settings by result; `refused` kept the old ones.", {"result": ("done", "refused")}),
         ("worker_deaths_total", "Workers that ended although nobody told them to.", {}),
         ("children_killed_total", "Children for the content of mails that were killed for their time or memory.", {}),
         ("bugs_total", "Errors of our own that were caught, each with a log line `bug`.", {}),
@@ -183,7 +184,10 @@ class Metrics:
 
     def _sums(self, event: Event) -> None:
         """Sums that a worker has counted since it started: what they have grown by is added."""
-        seen = self._seen.setdefault(event.get("pid"), {})
+        pid = event.get("pid")
+        seen = self._seen[pid] = self._seen.pop(pid, {})  # put last: the first has been silent for longest
+        if len(self._seen) > _WORKERS:
+            del self._seen[next(iter(self._seen))]
         dns = event.get("dns") or {}
         for outcome, value in (dns.get("asked") or {}).items():
             self._grow(seen, "dns_answers_total", outcome, value)
@@ -263,11 +267,11 @@ def _class(code: int) -> str:
 
 def _outcome(event: Event) -> str:
     """What the next hop said to a mail that was handed to it, "" when it was not asked."""
-    if event.get("in_doubt"):
-        return "doubt"
     if said := event.get("next_hop"):
         return said[:1] + "xx" if said[:1] in "245" else "none"
-    return "none" if "deliver" in (event.get("ms") or ()) else ""
+    if "deliver" in (event.get("ms") or ()) or "next hop" in event.get("cause", ""):
+        return "doubt" if event.get("in_doubt") else "none"
+    return ""
 
 
 def _cumulated(counts: list[int]) -> Iterator[tuple[str, float]]:
