@@ -169,9 +169,11 @@ def _path(text: str, known: Known) -> str | None:
     return "the path is empty" if not text else "a path has no NUL" if "\0" in text else None
 
 
+OFF = "off"  # in place of an address: do not listen
 NEVER_EMPTY = ("listen", "market")  # without one nothing would be listened on, or nobody known
 FORMS: dict[str, Callable[[str, Known], str | None]] = {
     "listen": _listen,
+    "listen_or_off": lambda text, known: None if text == OFF else _listen(text, known),
     "peer": _peer,
     "network": lambda text, known: addresses.network_problem(text),
     "resolver": lambda text, known: resolver_problem(text),

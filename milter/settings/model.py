@@ -93,6 +93,30 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where `/metrics`, `/healthz` and `/readyz` are shown."""
+
+    listen: str = _setting(
+        "127.0.0.1:9825",
+        "Address of `/metrics`, `/healthz` and `/readyz`, `IP:PORT`, or `off`. They have no password, so keep them on loopback or behind a proxy."
+        " A change needs a restart.",
+        example="127.0.0.1:9825",
+        form="listen_or_off",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the log shows."""
+
+    addresses: Literal["masked", "full"] = _setting(
+        "masked",
+        "Addresses in the log: `masked` shows `j…@example.org` and of the next hop's replies the usual words alone; `full` shows both as they are,"
+        " which is personal data.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. Unknown keys are errors."""
 
@@ -135,4 +159,6 @@ class Settings:
     smtp: Smtp = _setting(Smtp(), "The SMTP proxy.")  # noqa: RUF009  # frozen: safe to share
     dns: Dns = _setting(Dns(), "The DNS.")  # noqa: RUF009  # frozen: safe to share
     quarantine: Quarantine = _setting(Quarantine(), "The quarantine.")  # noqa: RUF009  # frozen: safe to share
+    metrics: Metrics = _setting(Metrics(), "Metrics and health.")  # noqa: RUF009  # frozen: safe to share
+    log: Log = _setting(Log(), "The log.")  # noqa: RUF009  # frozen: safe to share
     limits: Limits = _setting(Limits(), "How much of a mail is looked at. Beyond a limit `incomplete` says so.")  # noqa: RUF009  # frozen: safe to share
