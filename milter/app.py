@@ -23,9 +23,11 @@ from milter.settings.model import Settings
 if TYPE_CHECKING:
     from milter.actions.next_hop import NextHop
     from milter.adapters.dns_cache import CachingResolver
+    from milter.adapters.sandbox import Pool
     from milter.auth.resolver import Resolver
     from milter.engine.policy import Policy
     from milter.identity.registry import Registry
+    from milter.model.sandbox import Sandbox
     from milter.pipeline import Broke, Kit
     from milter.quarantine.store import Store
     from milter.ruleset.index import RuleSet
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = "observe"
 SCAN_DEFAULTS = replace(Settings(), policy="quarantine")
 OLD_LIST_DAYS = 180
+SANDBOX_OCTETS, SANDBOX_COPIES, SANDBOX_SECONDS = 268_435_456, 8, 40  # a judgement holds its mail several times over
 
 T = TypeVar("T")
 
@@ -264,7 +267,18 @@ async def open_resolver(settings: Settings) -> AsyncIterator[CachingResolver]:
         await cache.close()
 
 
-def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke) -> Kit:
+def build_sandbox(settings: Settings, parts: Parts, *, size: int = 1) -> Pool:
+    """Children of this process that judge large mails, `size` of them at once. `start` it before the event loop; not started it is of no use."""
+    from milter import pipeline
+    from milter.adapters import sandbox
+    from milter.auth.asked_resolver import NobodyAsks
+
+    kit = build_kit(settings, parts, NobodyAsks(), lambda mail, bug: None)
+    memory = SANDBOX_OCTETS + SANDBOX_COPIES * settings.smtp.max_octets
+    return sandbox.Pool(pipeline.tasks(kit), size=size, memory_octets=memory, cpu_seconds=int(settings.judge_seconds) + SANDBOX_SECONDS)
+
+
+def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke, sandbox: Sandbox | None = None) -> Kit:
     """What `pipeline.judge` needs. `broke` is told of our own bugs."""
     from milter.pipeline import Kit
 
@@ -278,4 +292,5 @@ def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke
         limits=settings.limits,
         on_failure=settings.on_failure,
         judge_seconds=settings.judge_seconds,
+        sandbox=sandbox,
     )

@@ -7,30 +7,37 @@ so an exception here is our own bug, and `on_failure` says what becomes of the m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Literal
 
 from milter.actions import headers
 from milter.auth import collect as auth_collect
+from milter.auth.asked_resolver import Answerer, AskedResolver, NobodyAsks
 from milter.auth.resolver import Resolver
 from milter.content import collect as content_collect
 from milter.engine import decide, evaluate
 from milter.engine.policy import Policy
+from milter.errors import SandboxError
 from milter.identity import collect as identity_collect
 from milter.identity.registry import Registry
 from milter.mime import fields, message
+from milter.model import plain
 from milter.model.domain import Domain
 from milter.model.evidence import AuthFacts, Claim, Evidence
 from milter.model.limits import Limits
 from milter.model.mail import Envelope, Mail
 from milter.model.message import Message
+from milter.model.sandbox import Ask, Sandbox, Tasks
 from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 from milter.ruleset.index import RuleSet
 from milter.text.domains import parse_domain, same_organization
 
 Broke = Callable[[Mail, BaseException], None]
+_TASK = "judge"
+_CPU_SECONDS = 10.0  # for judging in the sandbox, beside what the DNS may take
+_FIRST_MAIL = b"From: Anna <anna@a.example>\r\nSubject: =?utf-8?q?a?=\r\nContent-Type: text/html\r\n\r\n<a href=http://a.example>a</a>\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +59,22 @@ class Kit:
     judge_seconds: float = 20.0
     clock: Callable[[], float] = time.time
     sets: str = ""
+    sandbox: Sandbox | None = None
 
 
 async def judge(mail: Mail, kit: Kit) -> Decision:
-    """Judge one mail. Never raises (but for cancellation)."""
+    """Judge one mail. Never raises (but for cancellation).
+
+    With a sandbox, a mail larger than `limits.large_octets` is judged in it, by the same steps, so that nobody else waits for it.
+    """
     try:
+        if kit.sandbox is not None and len(mail.raw) > kit.limits.large_octets:
+            return await _judge_apart(mail, kit, kit.sandbox)
         return await _judge(mail, kit)
     except Exception as bug:  # the one place: promise 3
         kit.broke(mail, bug)
-        return unjudged(mail, kit, type(bug).__name__, Action.DEFER if kit.on_failure == "defer" else Action.PASS)
+        why = bug.reason if isinstance(bug, SandboxError) else type(bug).__name__
+        return unjudged(mail, kit, why, Action.DEFER if kit.on_failure == "defer" else Action.PASS)
 
 
 def unjudged(mail: Mail, kit: Kit, why: str, action: Action = Action.PASS) -> Decision:
@@ -83,6 +97,39 @@ async def _judge(mail: Mail, kit: Kit) -> Decision:
     decision = headers.with_edits(mail, read, decision, kit.registry, kit.policy, kit.authserv_id)
     times = (read_at - began, proven_at - read_at, claimed_at - proven_at, perf_counter() - claimed_at)  # as `STAGES`
     return decision.judged(times, kit.sets)
+
+
+async def _judge_apart(mail: Mail, kit: Kit, sandbox: Sandbox) -> Decision:
+    """The decision that the inner side came to. Its octets are hostile: what they hold is a Decision, and no more is believed of it."""
+    octets = (mail.raw,) if mail.received is None else (mail.raw, mail.received)
+    answerer = Answerer(kit.resolver, kit.judge_seconds)
+    seconds = kit.judge_seconds + _CPU_SECONDS
+    result = await sandbox.run(_TASK, plain.dump(replace(mail, raw=b"", received=None)), octets, seconds=seconds, answer=answerer.answer)
+    try:
+        return plain.load(Decision, result)
+    except ValueError as wrong:
+        raise SandboxError("killed-nonsense", str(wrong)) from None
+
+
+def tasks(kit: Kit) -> Tasks:
+    """What a sandbox must be able to run for `judge`. Of `kit` it uses all but resolver and sandbox. What judging loads late is loaded now."""
+
+    def judge_inside(request: bytes, octets: tuple[bytes, ...], ask: Ask) -> bytes:
+        mail = replace(plain.load(Mail, request), raw=octets[0], received=octets[1] if len(octets) > 1 else None)
+        return plain.dump(_run(_judge(mail, replace(kit, resolver=AskedResolver(ask), sandbox=None))))
+
+    _run(_judge(Mail(_FIRST_MAIL), replace(kit, resolver=NobodyAsks(), sandbox=None)))
+    return {_TASK: judge_inside}
+
+
+def _run(judging: Coroutine[None, None, Decision]) -> Decision:
+    """Run to the end what never suspends."""
+    try:
+        judging.send(None)
+    except StopIteration as done:
+        decision: Decision = done.value
+        return decision
+    raise RuntimeError("judging waited inside the sandbox")
 
 
 def _as_signed(mail: Mail, read: Message, limits: Limits) -> Message:

@@ -13,6 +13,7 @@ def _limit(default: int, doc: str) -> int:
 class Limits:
     """Counts and octets. Beyond a limit the rest is not looked at and `incomplete` says so."""
 
+    large_octets: int = _limit(1_048_576, "A larger mail is judged in a child process, so that others need not wait for it, in octets")
     header_octets: int = _limit(262_144, "Header section that is read, in octets")
     fields: int = _limit(1_000, "Header fields that are read")
     field_octets: int = _limit(65_536, "One header field, in octets")

@@ -47,7 +47,7 @@ def _plain(value: object) -> object:
 def load(kind: type[T], octets: bytes) -> T:
     """The value of type `kind` that `octets` hold. Raises ValueError for anything else, whoever wrote it."""
     try:
-        found: T = _reader(kind)(json.loads(octets, parse_constant=_no_number))
+        found: T = _reader_of(cast(Any, kind))(json.loads(octets, parse_constant=_no_number))
     except (ValueError, TypeError, RecursionError) as wrong:
         raise ValueError(f"octets hold no {kind.__name__}: {type(wrong).__name__}") from None
     return found
@@ -62,7 +62,6 @@ def _check(is_right: bool) -> None:  # noqa: FBT001  # one condition
         raise ValueError
 
 
-@cache
 def _reader(kind: Any) -> Reader:  # Any: types, generic aliases and unions have no common type
     """What makes a value of this type out of JSON's; each checks its own."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
@@ -84,6 +83,11 @@ def _reader(kind: Any) -> Reader:  # Any: types, generic aliases and unions have
     if kind in _SCALARS:
         return _SCALARS[kind]
     raise TypeError(f"no reader for {kind!r}")
+
+
+@cache
+def _reader_of(kind: Any) -> Reader:  # Any: see `_reader`
+    return _reader(kind)
 
 
 def _text(found: object) -> str:
@@ -164,8 +168,9 @@ def _dataclass_reader(kind: Any) -> Reader:  # Any: a dataclass's constructor ta
 
 def _union_reader(kinds: tuple[Any, ...]) -> Reader:  # Any: see `_reader`
     """Dataclasses are told apart by name, the rest by the first that fits."""
-    named = {kind.__name__: _reader(kind) for kind in kinds if is_dataclass(kind)}
-    others = [_reader(kind) for kind in kinds if not is_dataclass(kind)]
+    readers = [(kind, _reader(kind)) for kind in kinds]
+    named = {str(getattr(kind, "__name__", "")): reader for kind, reader in readers if is_dataclass(kind)}
+    others = [reader for kind, reader in readers if not is_dataclass(kind)]
 
     def read(found: object) -> object:
         if type(found) is list and found and type(found[0]) is str and found[0] in named:

@@ -1,0 +1,102 @@
+"""A resolver for those who may not ask the DNS themselves: each question goes, as octets, to somebody who may.
+
+Knows the resolver's protocol and its octets. Must not know how the octets travel. Both sides are here: `AskedResolver` asks, `Answerer` answers
+and believes nothing of what it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from milter.auth.resolver import Answer, DnsStatus, Question, Resolver
+from milter.model import plain
+from milter.model.sandbox import Ask
+
+MAX_TOGETHER = 200  # questions of one hint
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    questions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    asked: _Query | _Hint | _Within
+
+
+_KINDS = frozenset(("TXT", "A", "AAAA", "MX", "PTR"))
+
+
+class AskedResolver:
+    """Fulfils `Resolver` through `ask`, which waits: `query` never suspends, so what awaits it needs no event loop."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def within(self, seconds: float) -> AskedResolver:
+        """The time is kept where the questions are asked."""
+        self._ask(plain.dump(_Request(_Within(seconds))))
+        return self
+
+    def prefetch(self, questions: Iterable[Question]) -> None:
+        """Hand the hint on."""
+        wanted = tuple(questions)[:MAX_TOGETHER]
+        if wanted:
+            self._ask(plain.dump(_Request(_Hint(wanted))))
+
+    async def query(self, name: str, kind: str) -> Answer:
+        """Ask and wait."""
+        return plain.load(Answer, self._ask(plain.dump(_Request(_Query(name, kind)))))
+
+
+class Answerer:
+    """Answers one task's questions from a resolver; `most_seconds` bounds the time that the task may ask for."""
+
+    def __init__(self, resolver: Resolver, most_seconds: float) -> None:
+        self._resolver = resolver
+        self._most_seconds = most_seconds
+
+    async def answer(self, octets: bytes) -> bytes:
+        """The answer to one question, hostile as it is. ValueError for what is none."""
+        asked = plain.load(_Request, octets).asked
+        if isinstance(asked, _Within):
+            if not 0 <= asked.seconds <= self._most_seconds:
+                raise ValueError("more time than there is")
+            self._resolver = self._resolver.within(asked.seconds)
+            return b""
+        if isinstance(asked, _Hint):
+            if len(asked.questions) > MAX_TOGETHER or any(kind not in _KINDS for _, kind in asked.questions):
+                raise ValueError("no hint that a resolver takes")
+            self._resolver.prefetch(asked.questions)
+            return b""
+        if asked.kind not in _KINDS:
+            raise ValueError("no question that a resolver takes")
+        return plain.dump(await self._resolver.query(asked.name, asked.kind))
+
+
+class NobodyAsks:
+    """Fulfils `Resolver` where nothing may be asked: every answer is a time-out."""
+
+    def within(self, seconds: float) -> NobodyAsks:
+        """Itself."""
+        return self
+
+    def prefetch(self, questions: Iterable[Question]) -> None:
+        """Nothing."""
+
+    async def query(self, name: str, kind: str) -> Answer:
+        """No answer."""
+        return Answer(DnsStatus.TIMEOUT)
