@@ -6,6 +6,7 @@ Knows registry values and folded text. Must not decide what a name amounts to: t
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,9 @@ import ahocorasick
 from milter.identity.brands import look
 from milter.identity.organisation import AliasStrength, Organisation
 from milter.identity.vocabulary import HEALTH
-from milter.text.normal import fold, plain, plain_octets
+from milter.mime.signs import Signs
+from milter.model.quick import quick
+from milter.text.normal import fold, plain, plain_octets, spaced_octets
 
 _GLUED_FROM = 8  # letters from which a name of several words is also looked for without its spaces
 _MOST_HITS = 2_000
@@ -30,6 +33,7 @@ class Name:
     product: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NameMatch:
     """A name at [start, end) of the folded words. `exact` is False when it only looks like the name (`MAlF`).
@@ -47,6 +51,7 @@ class NameMatch:
     product: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A text as folded words (single blanks between, one at each end) and the names in it, in order."""
@@ -80,10 +85,22 @@ def _words_of_rows(text: str) -> str:
     return plain(_ROW.sub(lambda row: "".join(filter(str.isalnum, row[0])), fold(text)))
 
 
-class NameIndex:
-    """All names of a registry in one automaton; one pass over a text finds them all."""
+# A row of letters, as far as octets with a blank for each sign show it.
+_ROW_SIGN = " [a-z0-9] +[a-z0-9] +[a-z0-9] "
+_LETTERS = string.ascii_lowercase + string.digits
+_ALIKE = {look(char): "".join(other for other in _LETTERS if look(other) == look(char)) for char in _LETTERS}
 
-    __slots__ = ("_automaton", "_empty")
+
+def _sign(key: str) -> str:
+    """The pattern in such octets of a name, given by its `look`; "" when they never hold it."""
+    words = key.split()
+    return " +".join("".join(f"[{_ALIKE[char]}]" for char in word) for word in words) if _ALIKE.keys() >= set("".join(words)) else ""
+
+
+class NameIndex:
+    """All names of a registry in one automaton; one pass over a text finds them all, a faster one tells that there is none."""
+
+    __slots__ = ("_automaton", "_empty", "_signs")
 
     def __init__(self, organisations: Iterable[Organisation]) -> None:
         self._automaton = ahocorasick.Automaton()
@@ -95,6 +112,8 @@ class NameIndex:
                     found[look(name.words)] = name
         for key, name in found.items():
             self._automaton.add_word(key, name)
+        names = "|".join(filter(None, map(_sign, sorted(found))))
+        self._signs = Signs({"name": f" (?:{names}) ", "row": _ROW_SIGN}, utf8=False)
         self._empty = not found
         if found:
             self._automaton.make_automaton()
@@ -116,7 +135,12 @@ class NameIndex:
 
     def find(self, text: str, *, limit: int = 100) -> tuple[NameMatch, ...]:
         """The names in a text, in its order."""
-        return self.read(text, limit=limit).matches
+        return self.read(text, limit=limit).matches if self._may_name(text) else ()
+
+    def _may_name(self, text: str) -> bool:
+        """False when no name stands in a text, which most mails are; no name is ever overlooked."""
+        octets = spaced_octets(text)
+        return octets is None or len(self._signs.look(octets)) > 1
 
 
 def _matches(words: str, spotted: list[tuple[int, int, Name]], *, healthy: bool) -> Iterator[NameMatch]:

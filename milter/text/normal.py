@@ -88,6 +88,12 @@ def plain_octets(text: str) -> bytes | None:
     return None if octets is None else b" %b " % _BLANKS.sub(b" ", octets.translate(_WORD_OCTETS)).strip()
 
 
+def spaced_octets(text: str) -> bytes | None:
+    """As `plain_octets`, but a blank for each sign between words: a third of the cost, for a first look at a long text."""
+    octets = _western(text)
+    return None if octets is None else b" %b " % octets.translate(_WORD_OCTETS)
+
+
 def _western(text: str) -> bytes | None:
     """Octets of Windows-1252 that fold one by one, rare signs folded already; None for other scripts."""
     for usual in (text, None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -92,6 +93,19 @@ def test_any_text_can_be_read(french: Registry, text: str) -> None:
     assert "".join(reading.without_names()).isalnum() or not reading.without_names()
 
 
+_NAMES = ("Harmonie Mutuelle", "MGEN", "M.G.E.N", "m  g e n", "harm0nie", "Mutuelle", "Générale", "Gênérale de Santé", "macif", "MAlF", "Axa")
+_PIECES = st.sampled_from([*_NAMES, "Аха", "santé", "cœur", "l", "a", "5", "œ", "é", "x"])
+_BETWEEN = st.sampled_from([" ", " ", "  ", ", ", ". ", ".", "-", "_", "'", "’", "…", "\xa0", "\xad", "\u200b", "\n", "&", "(", "€", "½", ""])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(_PIECES, _BETWEEN), max_size=6), st.sampled_from([str, str.upper, str.swapcase]))
+def test_the_first_look_overlooks_no_name(french: Registry, written: list[tuple[str, str]], cased: Callable[[str], str]) -> None:
+    """Invariant: looking for names alone finds those that a whole reading finds."""
+    text = cased("".join(piece + between for piece, between in written))
+    assert french.find_names(text) == french.read_names(text).matches
+
+
 @pytest.mark.parametrize(
     "text", ["a " * 100_000, "mgen " * 40_000, "m.g.e.n." * 25_000, "\u0301" * 200_000, "mutuelle générale de " * 10_000, "’" * 200_000]
 )
@@ -99,4 +113,5 @@ def test_long_hostile_texts_are_quick(french: Registry, text: str) -> None:
     """200,000 characters of the worst kind are read in less than two seconds."""
     started = time.process_time()
     french.read_names(text)
+    french.find_names(text)
     assert time.process_time() - started < 2
