@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -230,14 +230,21 @@ def quarantine_folder(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The quarantine below `data_dir`, closed at the end. Raises QuarantineError, OSError when the folder cannot be used."""
+async def open_store(
+    settings: Settings, event: Callable[[str, Mapping[str, object]], None] = lambda name, facts: None, *, heal: bool = True
+) -> AsyncIterator[Store]:
+    """The quarantine below `data_dir`, closed at the end. Raises QuarantineError, OSError when the folder cannot be used.
+
+    `event` is told what belongs into the log (a damaged database that is kept aside, a schema brought forward), by name and facts without
+    personal data. `heal`: a damaged database is kept aside and a new one made; without it, it is an error.
+    """
+    from milter.quarantine import care
     from milter.quarantine import files as quarantine_files
     from milter.quarantine.store import Store
 
     folder = quarantine_folder(settings)
     quarantine_files.make_folder(folder.parent)
-    async with await Store.open(folder) as store:
+    async with await Store.open(folder, quota=care.quota(settings.quarantine), event=event, heal=heal) as store:
         yield store
 
 

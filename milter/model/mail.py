@@ -32,6 +32,14 @@ class Envelope:
     rcpt_to: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Params:
+    """ESMTP parameters as the client gave them (`NAME=value`): of MAIL, and of each RCPT in the order of the envelope's recipients."""
+
+    mail: tuple[bytes, ...] = ()
+    rcpt: tuple[tuple[bytes, ...], ...] = ()
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Mail:

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from milter.errors import QuarantineError
-from milter.model.mail import Connection, Envelope
+from milter.model.mail import Connection, Envelope, Params
 from milter.model.mask import masked
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -33,14 +33,6 @@ class State(StrEnum):
     RELEASED = "released"
     FAILED = "failed"
     IN_DOUBT = "in-doubt"
-
-
-@dataclass(frozen=True, slots=True)
-class Params:
-    """ESMTP parameters as the client gave them: of MAIL, and of each RCPT in the order of the envelope's recipients."""
-
-    mail: tuple[bytes, ...] = ()
-    rcpt: tuple[tuple[bytes, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +115,10 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """One line of the audit: who did what to which entry. `what`: view, release, released, failed, in-doubt, delete, purge."""
+    """One line of the audit: who did what to which entry.
+
+    `what`: view, release, released, failed, in-doubt, delete, purge, export, import, repair.
+    """
 
     at: datetime
     who: str

@@ -5,21 +5,19 @@ Knows SQLAlchemy Core and SQLite's pragmas; the tables hold nothing that Postgre
 
 from __future__ import annotations
 
-import os
+import errno
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from milter.errors import QuarantineError
 from milter.quarantine import files
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 10
 
 metadata = sa.MetaData()
@@ -34,7 +32,7 @@ entries = sa.Table(
     sa.Column("changed", sa.Double, nullable=False),
     sa.Column("state", sa.Text, nullable=False, index=True),
     sa.Column("octets", sa.BigInteger, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),  # SHA-256 of the file
+    sa.Column("digest", sa.Text, nullable=False),  # SHA-256 of the mail's octets
     sa.Column("envelope", sa.Text, nullable=False),  # JSON: mail_from, rcpt_to, mail_params, rcpt_params
     sa.Column("connection", sa.Text, nullable=False),  # JSON: client_ip, client_name, helo
     sa.Column("queue_id", sa.Text, nullable=False),
@@ -64,6 +62,15 @@ audit = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
 )
 
+# One row: what is held in all. Triggers keep it true whoever writes, so that asking costs nothing (the quota asks with each mail).
+totals = sa.Table(
+    "totals",
+    metadata,
+    sa.Column("one", sa.Integer, primary_key=True),
+    sa.Column("mails", sa.BigInteger, nullable=False),
+    sa.Column("octets", sa.BigInteger, nullable=False),
+)
+
 
 def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> AsyncEngine:
     """An engine for the SQLite file, which is made for us alone (0600) when absent. The caller must dispose of it.
@@ -72,9 +79,7 @@ def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> AsyncEngine:
     fail halfway for want of it. Raises OSError.
     """
     # Never open an existing database beside SQLite: closing any handle of a file drops the process's locks on it (fcntl(2)).
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        files.sync_folder(path.parent)
+    files.make_file(path)
     result = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)), pool_size=4, max_overflow=0)
     pragmas = (f"busy_timeout={int(busy_seconds * 1000)}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
 
@@ -93,55 +98,56 @@ def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> AsyncEngine:
     return result
 
 
-def create(connection: sa.Connection) -> None:
-    """Make the tables in a new database; refuse one that a newer program made. Raises QuarantineError."""
-    if not sa.inspect(connection).has_table("meta"):
-        metadata.create_all(connection)
-        connection.execute(meta.insert().values(name="schema_version", value=str(VERSION)))
-        return
-    found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema_version")).scalar_one_or_none() or ""
-    if found != str(VERSION):
-        raise QuarantineError(
-            f"the quarantine's database has schema version {found or 'unknown'}, this program knows {VERSION};"
-            " use the version of insurer-milter that made it, or a newer one"
-        )
-
-
 def sentence(doing: str, root: Path, error: Exception) -> QuarantineError:
     """What went wrong and what to do, from an OSError or a database error. Quotes no value of any mail."""
     if isinstance(error, OSError):
         return QuarantineError(f"cannot {doing} in {root}: {error.strerror or type(error).__name__}; {_advice(error)}")
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, exc.TimeoutError):
+        return QuarantineError(f"cannot {doing} in {root}: too much waits for the database; try again")
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
     text = str(cause) if isinstance(cause, sqlite3.Error) else type(cause).__name__
     name = code(error)
     advice = next((known for start, known in _ADVICE.items() if name.startswith(start)), "see the log of the system")
     return QuarantineError(f"cannot {doing} in {root}: {text}; {advice}")
 
 
+_RESCUE = "`insurer-milter quarantine repair` keeps it aside and builds a new one from the mails' files"
+_FILES = "let the service open more files (LimitNOFILE) or take fewer connections (`smtp.max_connections`)"
 _ADVICE = {
     "SQLITE_BUSY": "another process holds it; try again",
     "SQLITE_FULL": "make room on the disk",
     "SQLITE_READONLY": "make the folder writable for this user",
-    "SQLITE_CANTOPEN": "make the folder writable for this user",
-    "SQLITE_NOTADB": "restore index.sqlite from a backup",
-    "SQLITE_CORRUPT": "restore index.sqlite from a backup",
+    "SQLITE_CANTOPEN": f"make the folder writable for this user, or {_FILES}",
+    "SQLITE_NOTADB": _RESCUE,
+    "SQLITE_CORRUPT": _RESCUE,
+}
+_ADVICE_OS = {
+    errno.EACCES: "give the folder to this user",
+    errno.EPERM: "give the folder to this user",
+    errno.ENOENT: "make the folder, or correct `data_dir`",
+    errno.EROFS: "mount the disk for writing",
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
 }
 
 
 def _advice(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "give the folder to this user"
-    if isinstance(error, FileNotFoundError):
-        return "make the folder, or correct `data_dir`"
-    return "make room on the disk or mount it for writing"
+    return _ADVICE_OS.get(error.errno or 0, "make room on the disk or mount it for writing")
+
+
+def is_damaged(error: BaseException | None) -> bool:
+    """Whether the database's file is no database any more, or broken inside."""
+    return isinstance(error, Exception) and code(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def code(error: Exception) -> str:
     """SQLite's name of the error (`SQLITE_BUSY`), "" when it is none of SQLite's."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
     return str(getattr(cause, "sqlite_errorname", ""))
 
 
 def nothing_written(error: Exception) -> bool:
-    """True when SQLite certainly undid the transaction. After an I/O error a later recovery may still find it committed."""
-    return code(error).startswith(("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_LOCKED", "SQLITE_CONSTRAINT"))
+    """True when SQLite certainly undid the transaction, or never began. After an I/O error a later recovery may still find it committed."""
+    return isinstance(error, exc.TimeoutError) or code(error).startswith(
+        ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_LOCKED", "SQLITE_CONSTRAINT")
+    )

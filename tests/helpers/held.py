@@ -55,4 +55,4 @@ class Clock:
 
 def files(root: Path) -> list[Path]:
     """The mail files below a folder, whole and unfinished."""
-    return sorted([*root.rglob("*.eml"), *root.rglob("*.tmp")])
+    return sorted([*root.rglob("*.held"), *root.rglob("*.tmp")])

@@ -184,8 +184,10 @@ def delete(names: tuple[str, ...], config: str | None) -> None:
 @config_option
 def purge(older_than: int, config: str | None) -> None:
     """Delete old mails, but those being released."""
+    from milter.quarantine import care
+
     before = clock.now() - timedelta(days=older_than)
-    count = _with_store(config, lambda store, _: store.purge(before, who=_who()))
+    count = _with_store(config, lambda store, _: care.purge(store, before, who=_who()))
     click.echo(f"{count} deleted")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from milter.errors import QuarantineError
-from milter.model.mail import Envelope
-from milter.quarantine.entry import Filter, Params, State
+from milter.model.mail import Envelope, Params
+from milter.quarantine.care import purge
+from milter.quarantine.entry import Filter, State
 from milter.quarantine.store import Store
 from tests.helpers import held
 from tests.helpers.held import Clock
@@ -82,7 +83,7 @@ async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
         await store.add(held.mail(), held.decision())
         modes = {path.relative_to(root).suffix or "folder": path.stat().st_mode & 0o777 for path in [root, *root.rglob("*")]}
     assert modes.pop("folder") == 0o700
-    assert set(modes) >= {".eml", ".sqlite", ".sqlite-wal"}
+    assert set(modes) >= {".held", ".sqlite", ".sqlite-wal"}
     assert set(modes.values()) == {0o600}
 
 
@@ -163,7 +164,7 @@ async def test_purging_takes_what_is_old(store: Store, clock: Clock, tmp_path: P
     await store.mark_releasing(busy, who=ME)
     clock.pass_by(days=40)
     new = await store.add(held.mail(), held.decision())
-    assert await store.purge(clock.time - timedelta(days=30), who=ME) == 1
+    assert await purge(store, clock.time - timedelta(days=30), who=ME) == 1
     assert {entry.id for entry in await store.list()} == {busy, new}
     assert {path.stem for path in held.files(tmp_path)} == {busy, new}
     assert [line.what for line in await store.trail(old)] == ["purge"]
@@ -171,11 +172,11 @@ async def test_purging_takes_what_is_old(store: Store, clock: Clock, tmp_path: P
 
 async def test_purging_goes_on_in_batches(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """A purge of more than one batch takes all of them."""
-    monkeypatch.setattr("milter.quarantine.store._BATCH", 2)
+    monkeypatch.setattr("milter.quarantine.care._BATCH", 2)
     for _ in range(5):
         await store.add(held.mail(), held.decision())
     clock.pass_by(days=1)
-    assert await store.purge(clock.time, who=ME) == 5
+    assert await purge(store, clock.time, who=ME) == 5
 
 
 @pytest.mark.parametrize("what", ["get", "octets", "mark_releasing", "delete"])
@@ -190,7 +191,7 @@ async def test_a_damaged_file_is_not_given_out(store: Store, tmp_path: Path) -> 
     """A file that is not what was stored is an error, and so is one that is gone."""
     name = await store.add(held.mail(), held.decision())
     (path,) = held.files(tmp_path)
-    path.write_bytes(held.RAW[:-1])
+    path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(QuarantineError, match="changed or damaged"):
         await store.octets(name, who=ME)
     path.unlink()
@@ -204,9 +205,9 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     async with await Store.open(tmp_path / "q"):
         pass
     with sqlite3.connect(tmp_path / "q" / "index.sqlite") as database:
-        database.execute("update meta set value = '2' where name = 'schema_version'")
+        database.execute("update meta set value = '3' where name = 'schema_version'")
     database.close()
-    with pytest.raises(QuarantineError, match="schema version 2, this program knows 1"):
+    with pytest.raises(QuarantineError, match="schema version 3, this program knows 2"):
         await Store.open(tmp_path / "q")
 
 
@@ -215,7 +216,7 @@ async def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
     root = tmp_path / "q"
     root.mkdir()
     (root / "index.sqlite").write_bytes(b"rubbish" * 1000)
-    with pytest.raises(QuarantineError, match="file is not a database; restore"):
+    with pytest.raises(QuarantineError, match="file is not a database; `insurer-milter quarantine repair`"):
         await Store.open(root)
 
 
@@ -253,6 +254,6 @@ async def test_two_stores_may_be_opened_at_once(tmp_path: Path) -> None:
 
 async def test_the_store_syncs_fully(store: Store) -> None:
     """Each connection has WAL, synchronous=FULL and a busy timeout: a commit is on the disk."""
-    async with store._engine.connect() as connection:
+    async with store.database.reading("look") as connection:
         found = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous", "busy_timeout")]
     assert found == ["wal", 2, 10_000]
