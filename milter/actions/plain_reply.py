@@ -7,14 +7,16 @@ text, so the other way is taken: only words of a list are kept, everything else 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from milter.model.reply import Reply
 
 MOST = 200  # characters that are shown
 _READ = 1_000  # characters that are looked at
+_POSTFIX = "queued as "  # found faster than by the pattern
 _ID_DIGITS = 12  # more are a number, no id
 _ID = re.compile(
-    r"\bqueued as (?P<postfix>[0-9A-Za-z]{5,24})(?![0-9A-Za-z@.=+-])"
+    r"queued as (?P<postfix>[0-9A-Za-z]{5,24})(?![0-9A-Za-z@.=+-])"
     r"|\bid=(?P<exim>[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4})(?![0-9A-Za-z@.=+-])"
     r"|^(?:[245]\.\d{1,3}\.\d{1,3}:? )?(?P<sendmail>[0-9A-Za-z]{8,16}) Message accepted for delivery"
     r"|\bheld in quarantine as (?P<ours>[0-9a-z]{22})(?![0-9A-Za-z@.=+-])",
@@ -49,12 +51,23 @@ _WORDS = frozenset(
 
 def plain(reply: Reply) -> str:
     """Code, enhanced code and the words of a reply that are in our list, in one line of at most `MOST` characters."""
-    return f"{reply.code} {plain_text(' '.join(reply.lines))}"[:MOST].rstrip()
+    return _plain(reply, queue_id(reply))
 
 
+def read(reply: Reply) -> tuple[str, str]:
+    """`plain` and `queue_id` at once."""
+    name = queue_id(reply)
+    return _plain(reply, name), name
+
+
+def _plain(reply: Reply, name: str) -> str:
+    text = " ".join(reply.lines) if len(reply.lines) > 1 else reply.lines[0]
+    return f"{reply.code} {plain_text(text[:_READ].replace(name, '…') if name else text[:_READ])}"[:MOST].rstrip()
+
+
+@lru_cache(maxsize=256)
 def plain_text(text: str) -> str:
     """The words of a list, each run of anything else as one `…`."""
-    text = text[:_READ]
     shown: list[str] = []
     if enhanced := _ENHANCED.match(text):
         shown.append(enhanced[0])
@@ -75,6 +88,8 @@ def queue_id(reply: Reply) -> str:
     """The id under which the next hop has queued the mail, as Postfix, Exim, Sendmail, OpenSMTPD and we ourselves say it, or ""."""
     if not reply.is_positive:
         return ""
-    found = _ID.search(reply.lines[-1][:_READ])
+    text = reply.lines[-1][:_READ]
+    at = text.find(_POSTFIX)
+    found = _ID.match(text, at) if at >= 0 else _ID.search(text)
     name = (found[found.lastgroup or 0] or "") if found else ""
     return name if sum(map(str.isdigit, name)) <= _ID_DIGITS else ""

@@ -1,7 +1,7 @@
 """The log: one line a mail and a few about the service. Each is a JSON object; a person at a terminal sees it as `key=value`.
 
-Holds no personal data (promise 6): no address, no subject, no quote, no body, and of our own bugs only their type and the
-place in our code, never their text, which may quote the mail.
+Holds no personal data (promise 6): no whole address, no subject, no quote, no body, and of our own bugs only their type and the
+place in our code, never their text, which may quote the mail. What of a mail comes here is decided in `fronts.record`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import json
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 import structlog
+from pydantic_core import to_json
+
+from milter.adapters import log_terminal
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=repr).encode  # made once: `json.dumps` makes an encoder for each line
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -54,16 +57,8 @@ class Stream(Protocol):
 
 
 def terminal_renderer() -> Callable[[Mapping[str, Any]], str]:
-    """Shows a log event to a person: time of day, level, event, `key=value`."""
-    render = structlog.dev.ConsoleRenderer(colors=True)
-
-    def show(event: Mapping[str, Any]) -> str:
-        timestamp = str(event.get("timestamp", ""))
-        with suppress(ValueError):
-            timestamp = f"{datetime.fromisoformat(timestamp).astimezone():%H:%M:%S}"
-        return render(None, "", {**event, "timestamp": timestamp})
-
-    return show
+    """Shows a log event to a person at a terminal, in one line."""
+    return log_terminal.show
 
 
 def open_log(stream: Stream) -> Logger:
@@ -80,6 +75,15 @@ def open_log(stream: Stream) -> Logger:
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def line(event: str, values: Mapping[str, object], *, level: str = "info") -> bytes:
+    """One log line as octets, like those of `open_log`, for what is logged with each mail: a third of the time."""
+    made = {**values, "event": event, "level": level, "timestamp": datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"}
+    try:
+        return to_json(made) + b"\n"
+    except ValueError:  # a lone surrogate
+        return _ENCODE(made).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def facts(record: Mapping[str, object]) -> dict[str, object]:

@@ -42,6 +42,7 @@ def of_mail(
     verdict = decision.verdict if decision else None
     auth = decision.auth if decision else None
     dkim, dkim_domains = _dkim(auth.dkim) if auth else ("", ())
+    said, hop_id = plain_reply.read(hop) if hop else ("", "")
     return MailRecord(
         mail.queue_id,
         client,
@@ -65,8 +66,8 @@ def of_mail(
         _fixed_words(decision.incomplete) if decision and decision.incomplete else (),
         decision.unscanned if decision else "",
         answer.code if answer else 0,
-        _reply(hop, addresses) if hop else "",
-        plain_reply.queue_id(hop) if hop else "",
+        said if hop is None or addresses == "masked" else _full(hop.text)[:_REPLY],
+        hop_id,
         in_doubt,
         quarantine_id,
         cause,
@@ -79,17 +80,13 @@ def _full(address: str) -> str:
     return "".join([char if char.isprintable() else "?" for char in address[:_LONGEST]])
 
 
-def _reply(hop: Reply, addresses: Addresses) -> str:
-    return plain_reply.plain(hop) if addresses == "masked" else _full(hop.text)[:_REPLY]
-
-
 def _dkim(facts: tuple[DkimFact, ...]) -> tuple[str, tuple[str, ...]]:
     """The result of all signatures together, and the domains of those that prove the content."""
     if not facts:
-        return AuthResult.NONE.value, ()
-    passed = [fact.domain.name for fact in facts if fact.result is AuthResult.PASS and fact.proves_content and fact.domain]
+        return "none", ()
+    passed = [shown_domain(fact.domain.name) for fact in facts if fact.result is AuthResult.PASS and fact.proves_content and fact.domain]
     if passed:
-        return AuthResult.PASS.value, tuple([shown_domain(name) for name in dict.fromkeys(passed[:MOST_WORDS])])
+        return "pass", tuple(dict.fromkeys(passed[:MOST_WORDS]))
     first = facts[0].result
     return (AuthResult.POLICY if first is AuthResult.PASS else first).value, ()  # RFC 8601 §2.4: valid, but not what we ask of one
 

@@ -7,7 +7,6 @@ Knows the parts of the service and how they are wired. Must not know how the par
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import signal
 import socket
@@ -32,7 +31,6 @@ DRAIN_SECONDS = 60.0
 PROBE_SECONDS = 2.0
 COUNTS_SECONDS = 1.0
 _SIZE_EVERY = 10  # the quarantine is measured at each so many counts
-_RECORD = tuple(field.name for field in dataclasses.fields(MailRecord))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +194,7 @@ class _Worker:
             max_recipients=settings.smtp.max_recipients,
             max_connections=settings.smtp.max_connections,
             idle_seconds=settings.smtp.idle_seconds,
+            log_addresses=settings.log.addresses,
         )
         seat = self._seat
         return smtp_proxy.SmtpProxy(
@@ -203,7 +202,7 @@ class _Worker:
         )
 
     def _journal(self, record: MailRecord) -> None:
-        self._logger.info("mail", **log.facts({name: getattr(record, name) for name in _RECORD}))
+        self._outbox.put(log.line("mail", record.line()))
 
     def _broke(self, bug: BaseException, queue_id: str = "") -> None:
         self._logger.error("bug", **log.facts({"place": log.bug_place(bug), "queue_id": queue_id}))

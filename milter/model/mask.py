@@ -6,6 +6,7 @@ Must not know where it is shown. Whatever comes in, what comes out is printable 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _LONGEST = 253
 _ODD = re.compile(r"[^\w.:\[\]-]")
@@ -22,6 +23,7 @@ def masked(address: str) -> str:
     return f"{_first(local)}…@{shown_domain(domain)}"
 
 
+@lru_cache(maxsize=2_048)
 def shown_domain(domain: str) -> str:
     """A domain as it may be shown: lower case (which spoils what is hidden in it as base64), `?` for what no domain holds, at most 253 characters,
 
