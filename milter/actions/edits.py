@@ -15,6 +15,7 @@ from milter.mime import fields as mime_fields
 from milter.model.edit import Edit, Insert, Remove, Replace
 from milter.model.limits import Limits
 from milter.model.message import Field
+from milter.model.quick import quick
 
 # A forged field may stand behind a thousand others. The scanner is linear; these bound its memory.
 _WIDE = Limits(header_octets=8_388_608, fields=50_000, field_octets=8_388_608)
@@ -22,6 +23,7 @@ _WIDE = Limits(header_octets=8_388_608, fields=50_000, field_octets=8_388_608)
 _MAILBOX_LINE = re.compile(rb">{0,9}From [^\r\n]{0,998}\r?\n(?:[ \t][^\r\n]*+\r?\n)*+")  # with what continues it
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Put `octets` in the place of `raw[start:end]`."""
@@ -47,14 +49,24 @@ def compose(raw: bytes, front: bytes, changes: Iterable[Cut]) -> bytes:
 
     That line is no header field: before it, ours would end the header section for the next hop, and the sender's fields would be text.
     """
+    return b"".join(_composed(raw, front, changes))
+
+
+def _composed(raw: bytes, front: bytes, changes: Iterable[Cut]) -> list[bytes | memoryview]:
     line = _MAILBOX_LINE.match(raw)
     start = line.end() if line else 0
-    return splice(raw, (Cut(start, start, front), *(cut for cut in changes if cut.start >= start)))
+    return _spliced(raw, (Cut(start, start, front), *(cut for cut in changes if cut.start >= start)))
 
 
 def carry_out(raw: bytes, edits: Iterable[Edit]) -> bytes:
     """`apply` for a caller who does not hold the fields; looks for them only when an edit needs them."""
     return apply(raw, (), edits)
+
+
+def carry_out_in_pieces(raw: bytes, edits: Iterable[Edit]) -> tuple[bytes | memoryview, ...]:
+    """The same without a copy of the mail: joined, the pieces are what `carry_out` gives. The first two hold all that is inserted."""
+    edits = tuple(edits)
+    return tuple(_composed(raw, front(edits), cuts(raw, (), edits)))
 
 
 def header_fields(raw: bytes) -> tuple[Field, ...]:
@@ -73,8 +85,9 @@ def all_fields(raw: bytes) -> tuple[Field, ...]:
 
 def can_read_all(raw: bytes) -> bool:
     """Whether the limits here reach the end of the header section; if not, a forged field could stand where nobody looks. Soon answered."""
-    end = raw.find(b"\n\r\n")
-    bare = raw.find(b"\n\n", 0, None if end < 0 else end)
+    most = _WIDE.header_octets + 3
+    end = raw.find(b"\n\r\n", 0, most)
+    bare = raw.find(b"\n\n", 0, most if end < 0 else end)
     end = min((place for place in (end, bare) if place >= 0), default=len(raw))
     is_small = end < _WIDE.header_octets and (end < _WIDE.fields or raw.count(b"\n", 0, end) < _WIDE.fields)
     return is_small or not mime_fields.scan(raw, _WIDE).incomplete
@@ -109,15 +122,20 @@ def cuts(raw: bytes, fields: Sequence[Field], edits: Iterable[Edit]) -> tuple[Cu
 
 def splice(raw: bytes, changes: Iterable[Cut]) -> bytes:
     """The octets after the cuts, which must be in order and must not overlap (else ValueError)."""
-    parts: list[bytes] = []
+    return b"".join(_spliced(raw, changes))
+
+
+def _spliced(raw: bytes, changes: Iterable[Cut]) -> list[bytes | memoryview]:
+    parts: list[bytes | memoryview] = []
+    view = memoryview(raw)
     kept = 0
     for cut in changes:
         if not kept <= cut.start <= cut.end <= len(raw):
             raise ValueError(f"cut {cut.start}:{cut.end} overlaps another or leaves the mail")
-        parts += (raw[kept : cut.start], cut.octets)
+        parts += (view[kept : cut.start], cut.octets)
         kept = cut.end
-    parts.append(raw[kept:])
-    return b"".join(parts)
+    parts.append(view[kept:])
+    return parts
 
 
 def without_replacements(edits: Iterable[Edit]) -> tuple[Edit, ...]:

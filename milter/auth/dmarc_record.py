@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from milter.model.quick import quick
+
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)").match
 _URI = re.compile(r"(?:mailto:[^@\s]+@[^@\s]+|(?!mailto:)[a-z][a-z0-9+.-]*:\S+)", re.IGNORECASE).match
 _POLICIES = ("none", "quarantine", "reject")
@@ -20,6 +22,7 @@ _MAX_URIS = 20
 _CACHED = 4_096
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DmarcRecord:
     """Tags in force. `policy` is "" when the record asks for no DMARC processing; `subdomain` and `absent` are sp and np

@@ -19,8 +19,8 @@ _MOST_WORDS = 12
 
 def imitate(links: Iterable[Link], matcher: DomainMatcher) -> bool:
     """True when one of the links leads to a lookalike."""
-    hosts = {target.host for target in map(targets.read, [link.url for link in links]) if target.is_web}
-    return any(host is not None and matcher.match(host).match is Match.LOOKALIKE for host in hosts)
+    hosts = targets.hosts([link.url for link in links])
+    return any(matcher.match(host).match is Match.LOOKALIKE for host in hosts)
 
 
 def read(links: Iterable[Link], author: Domain | None, matcher: DomainMatcher, most: int) -> tuple[LinkFact, ...]:

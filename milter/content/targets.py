@@ -7,6 +7,7 @@ mails or insurers. Never raises; never fetches.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -67,6 +68,19 @@ def read(url: str) -> Target:
     user, at, host = authority.rpartition("@")
     pretends = shown_domain(unquote(user).split("@")[-1].split(":")[0]) if at else None
     return Target(scheme, parse_domain(_without_port(unquote(host))), True, pretends)
+
+
+def hosts(urls: Iterable[str]) -> set[Domain]:
+    """The hosts of those that a browser would load."""
+    written: set[str] = set()
+    found: set[Domain | None] = set()
+    for url in urls:
+        if usual := _USUAL.match(url):
+            written.add(usual[2])  # the same few come again and again
+        elif (target := read(url)).is_web:
+            found.add(target.host)
+    found.update(map(parse_domain, written))
+    return {host for host in found if host is not None}
 
 
 def _looks_like_port(url: str, pos: int) -> bool:

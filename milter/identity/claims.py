@@ -48,7 +48,7 @@ def from_name(name: str, place: Place, registry: Registry) -> Iterator[Claim]:
             if strength is Strength.MEDIUM and any(_leads(match, part) for part in parts):
                 strength = Strength.STRONG
             yield Claim(match.insurer, place, strength, quote(name), technique=_technique(match))
-    for index, found in enumerate(_ADDRESS.finditer(name)):
+    for index, found in enumerate(_ADDRESS.finditer(name) if "." in name else ()):
         if index >= _ADDRESSES:
             break
         domain = parse_domain(found[1])

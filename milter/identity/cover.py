@@ -12,12 +12,14 @@ import ahocorasick
 
 from milter.identity import vocabulary
 from milter.identity.brands import look
+from milter.model.quick import quick
 from milter.text.distance import NearWords
 
 _LONGEST_PIECE = 63
 _UNKNOWN = 3  # what a letter costs that no word explains; a word costs one, so that few long words win over many short
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Cover:
     """Numbers of health words and service words, letters that nothing explains, and the runs of those letters."""

@@ -13,10 +13,12 @@ from milter.mime import html, urls, words
 from milter.mime.parts import Leaf
 from milter.model.limits import Limits
 from milter.model.message import Link, Words
+from milter.model.quick import quick
 
 _FEW = 60  # searches over a whole text
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Content:
     """Words and links of the whole mail; `incomplete` in fixed words."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from milter.model.limits import Limits
 from milter.model.message import Field
+from milter.model.quick import quick
 
 # A name holds no blank and no colon; everything else is tolerated in it, for the mail programs that tolerate it. A bare CR before the colon is
 # a blank to who delivers the mail (`smtp.line_ends: normalise`, Postfix).
@@ -28,6 +29,7 @@ _CR = 13
 _LONGEST_LINE = 999  # RFC 5322 §2.1.1: 998, and the CR
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Header:
     """A header section. `fields` include unusable first lines (key "") so that offsets stay exact.

@@ -16,6 +16,7 @@ from milter.mime.encoded_words import decode_base64
 from milter.mime.fields import scan_part
 from milter.model.limits import Limits
 from milter.model.message import Field, Part
+from milter.model.quick import quick
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _WORD = re.compile(rb"\s*([A-Za-z0-9-]+)")
@@ -23,6 +24,7 @@ _LF, _CR = 10, 13
 _LONGEST_BOUNDARY = 1_000  # RFC 2046 §5.1.1 says 70
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """One leaf. `quoted` is True inside an attached or forwarded message; leaves of one multipart/alternative share `alternative` (0: none)."""
@@ -32,6 +34,7 @@ class Leaf:
     alternative: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tree:
     """All leaves, with fixed words for what is broken and what was not looked at."""
