@@ -10,13 +10,14 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 from milter.actions import plain_reply, smtp_client
 from milter.actions.smtp_client import Capabilities
 from milter.actions.transaction import Deadlines, Recipient, Transaction, batch, missing, trouble
 from milter.actions.wire import Wire
 from milter.errors import NextHopError
-from milter.model.mail import Envelope
+from milter.model.mail import Envelope, Params
 from milter.model.reply import Reply, reply
 
 _NOTHING: Mapping[str, str] = {}
@@ -112,20 +113,26 @@ class NextHop:
         except NextHopError as error:
             return trouble(error)
 
-    async def deliver(self, envelope: Envelope, content: bytes) -> Delivery:
+    async def deliver(self, envelope: Envelope, content: bytes, params: Params | None = None) -> Delivery:
         """Send a mail that is complete already, to the recipients that the next hop takes.
 
-        When it takes none, `final` is its reply to the last of them and nothing is sent. ValueError: see `smtp_client.stuffed`.
+        `params` are those of the client that brought it; `rcpt` has one tuple a recipient, in order. Those go with it that the next hop offers;
+        SIZE and BODY follow from the content. When the next hop takes no recipient, `final` is its reply to the last of them and nothing is
+        sent. ValueError: see `smtp_client.stuffed`.
         """
         if not self._wires:
             await self.probe()
-        parameters = [b"BODY=8BITMIME"] if self.capabilities.eight_bit and not content.isascii() else []
-        if not (envelope.mail_from.isascii() and all(one.isascii() for one in envelope.rcpt_to)):
-            parameters.append(b"SMTPUTF8")
-        begun = await self.begin(envelope.mail_from.encode("utf-8", "surrogateescape"), tuple(parameters), promised=self.capabilities)
+        given = params or Params()
+        parameters = smtp_client.for_resending(given.mail, self.capabilities, content)
+        is_ascii = envelope.mail_from.isascii() and all(one.isascii() for one in envelope.rcpt_to)
+        if not is_ascii and "SMTPUTF8" not in map(smtp_client.parameter_name, parameters):
+            parameters = (*parameters, b"SMTPUTF8")
+        begun = await self.begin(envelope.mail_from.encode("utf-8", "surrogateescape"), parameters, promised=self.capabilities)
         if isinstance(begun, Reply):
             return Delivery(tuple(begun for _ in envelope.rcpt_to), begun)
-        replies = tuple(await begun.rcpt([(one.encode("utf-8", "surrogateescape"), ()) for one in envelope.rcpt_to]))
+        theirs = (smtp_client.for_resending_to(one, self.capabilities) for one in given.rcpt)
+        paths = (one.encode("utf-8", "surrogateescape") for one in envelope.rcpt_to)
+        replies = tuple(await begun.rcpt(list(zip(paths, chain(theirs, repeat(())), strict=False))))
         if not any(one.is_positive for one in replies):
             begun.drop()
             return Delivery(replies, replies[-1] if replies else reply(554, "5.5.1", "No recipients"))

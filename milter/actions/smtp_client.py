@@ -19,6 +19,7 @@ MAX_REPLY_LINES = 500
 _XFORWARD_LINE = 480  # RFC 5321 §4.5.3.1.4: a command line has at most 512 octets
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+_PARAMETER = re.compile(rb"[!-~]+")
 _DOT = re.compile(rb"\r\n\.")  # found in a third of the time that `in` takes
 _CONTROLS = dict.fromkeys((*range(9), *range(10, 32), 127), "?")
 
@@ -125,6 +126,27 @@ def without_hints(parameters: tuple[bytes, ...], offered: Capabilities) -> tuple
     )
 
 
+def for_resending(given: tuple[bytes, ...], offered: Capabilities, content: bytes) -> tuple[bytes, ...]:
+    """MAIL parameters for a mail that is sent some time after it came: RET, ENVID and SMTPUTF8 as given, SIZE and BODY anew, all if offered.
+
+    What can no longer be promised is left out rather than refused: the mail itself can be delivered without (RFC 3461 §5.2.2 for DSN).
+    """
+    size = len(content) + (0 if content.endswith(b"\r\n") or not content else 2)  # RFC 1870 §6.1: without stuffing and the closing dot
+    anew = [b"SIZE=%d" % size] if offered.size is not None else []
+    if offered.eight_bit and not content.isascii():
+        anew.append(b"BODY=8BITMIME")
+    return (*anew, *_offered(given, offered, ("RET", "ENVID", "SMTPUTF8")))
+
+
+def for_resending_to(given: tuple[bytes, ...], offered: Capabilities) -> tuple[bytes, ...]:
+    """RCPT parameters of such a mail: NOTIFY and ORCPT as given, if offered."""
+    return _offered(given, offered, ("NOTIFY", "ORCPT"))
+
+
+def _offered(given: tuple[bytes, ...], offered: Capabilities, names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(one for one in given if (name := parameter_name(one)) in names and offered.supports(name) and _PARAMETER.fullmatch(one))
+
+
 def path_command(verb: bytes, path: bytes, parameters: tuple[bytes, ...] = ()) -> bytes:
     """`MAIL FROM:<path> parameters` or `RCPT TO:<path> parameters`. The path comes without brackets."""
     if parameters:
@@ -168,3 +190,34 @@ def stuffed(content: bytes) -> bytes:
     if content[:1] == b".":
         content = b"." + content
     return content if not content or content.endswith(b"\r\n") else content + b"\r\n"
+
+
+class Stuffing:
+    """`stuffed` for a content that goes out in pieces: what `feed` gives, and at last `end`, joined, is what `stuffed` gives for all of it.
+
+    Raises ValueError as `stuffed` does, when the octet comes: the transfer must be broken off then, without a final dot.
+    """
+
+    def __init__(self) -> None:
+        self._before = b"\r\n"
+        self._reader = IncrementalNewlineDecoder(None, translate=False)
+
+    def feed(self, octets: bytes) -> bytes:
+        """The next piece as DATA carries it."""
+        self._reader.decode(octets.decode("latin-1"))
+        self._check(has_nul=b"\0" in octets)
+        octets = self._before + octets
+        self._before = octets[-2:]
+        if _DOT.search(octets):
+            octets = octets.replace(b"\r\n.", b"\r\n..")
+        return octets[2:]
+
+    def end(self) -> bytes:
+        """The line end that the last line may lack."""
+        self._reader.decode("", final=True)
+        self._check(has_nul=False)
+        return b"" if self._before == b"\r\n" else b"\r\n"
+
+    def _check(self, *, has_nul: bool) -> None:
+        if has_nul or self._reader.newlines not in (None, "\r\n"):
+            raise ValueError("bare CR, bare LF or NUL in a mail that is about to be sent")

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from milter.actions import edits
 from milter.actions.next_hop import Delivery
-from milter.model.mail import Envelope
+from milter.model.mail import Envelope, Params
 from milter.model.reply import Reply
 from milter.quarantine.entry import Entry, State
 from milter.quarantine.store import Store
@@ -23,8 +23,8 @@ _ADVICE = "the mail may have been delivered; look at the mail server's log, then
 class Hop(Protocol):
     """The way to the next hop; `actions.next_hop.NextHop` is one."""
 
-    async def deliver(self, envelope: Envelope, content: bytes) -> Delivery:
-        """Deliver to the recipients that the next hop takes. Raises ValueError for octets that cannot be sent safely."""
+    async def deliver(self, envelope: Envelope, content: bytes, params: Params | None = None) -> Delivery:
+        """Deliver to the recipients that the next hop takes, with the parameters that it offers. Raises ValueError for octets that cannot be sent safely."""
         ...
 
 
@@ -42,6 +42,12 @@ def delivered(entry: Entry, original: bytes) -> bytes:
     return edits.compose(original, entry.front, (edits.Cut(start, end) for start, end in entry.cuts))
 
 
+def wanted_params(entry: Entry) -> Params:
+    """The client's parameters for the recipients who have not got the mail."""
+    given = entry.params.rcpt
+    return Params(entry.params.mail, tuple(given[index] if index < len(given) else () for index in entry.pending))
+
+
 async def release(store: Store, hop: Hop, name: str, *, who: str, again: bool = False) -> Outcome:
     """Release one entry to the recipients who have not got it. Raises QuarantineError when it must not begin (unknown, damaged, in doubt
     without `again`).
@@ -51,7 +57,7 @@ async def release(store: Store, hop: Hop, name: str, *, who: str, again: bool = 
     entry, original = await store.mark_releasing(name, who=who, again=again)
     wanted = tuple(entry.envelope.rcpt_to[index] for index in entry.pending)
     try:
-        result = await hop.deliver(replace(entry.envelope, rcpt_to=wanted), delivered(entry, original))
+        result = await hop.deliver(replace(entry.envelope, rcpt_to=wanted), delivered(entry, original), wanted_params(entry))
     except ValueError as error:
         note = f"cannot be sent: {error}"
         await store.mark_failed(name, note, who=who, attempt=entry.attempt)

@@ -8,7 +8,7 @@ import pytest
 
 from milter.actions.next_hop import NextHop, Reuse
 from milter.actions.transaction import Deadlines, Transaction
-from milter.model.mail import Envelope
+from milter.model.mail import Envelope, Params
 from milter.model.reply import Reply
 from tests.helpers.next_hop import FakeNextHop
 
@@ -27,8 +27,51 @@ async def test_deliver() -> None:
         next_hop.close()
     assert [one.code for one in done.recipients] == [550, 250]
     assert (done.final.code, done.in_doubt) == (250, False)
-    assert fake.commands[0] == "MAIL FROM:<a@a.example> BODY=8BITMIME SMTPUTF8"
+    assert fake.commands[0] == "MAIL FROM:<a@a.example> SIZE=4 BODY=8BITMIME SMTPUTF8"
     assert fake.mails[0].recipients == ["jérôme@b.example"]
+
+
+GIVEN = Params(
+    (b"SIZE=99999", b"BODY=8BITMIME", b"RET=HDRS", b"envid=QQ314159", b"SMTPUTF8", b"AUTH=<>", b"MT-PRIORITY=3"),
+    ((b"NOTIFY=SUCCESS,FAILURE", b"ORCPT=rfc822;anne+40example.net", b"RRVS=2014-04-03T23:01:00Z"), ()),
+)
+RESENT = [
+    (
+        ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN"),
+        "MAIL FROM:<> SIZE=6 RET=HDRS envid=QQ314159 SMTPUTF8",
+        "RCPT TO:<anne@b.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;anne+40example.net",
+    ),
+    (
+        ("SIZE", "DSN"),
+        "MAIL FROM:<> SIZE=6 RET=HDRS envid=QQ314159",
+        "RCPT TO:<anne@b.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;anne+40example.net",
+    ),
+    (("SMTPUTF8",), "MAIL FROM:<> SMTPUTF8", "RCPT TO:<anne@b.example>"),
+    ((), "MAIL FROM:<>", "RCPT TO:<anne@b.example>"),
+]
+
+
+@pytest.mark.parametrize(("offers", "mail", "rcpt"), RESENT)
+async def test_deliver_passes_the_parameters_that_are_offered(offers: tuple[str, ...], mail: str, rcpt: str) -> None:
+    """The client's DSN and SMTPUTF8 parameters go with a mail when the next hop offers them; SIZE and BODY follow from the octets."""
+    fake = FakeNextHop(offers=offers)
+    async with fake.running():
+        next_hop = hop(fake)
+        done = await next_hop.deliver(Envelope("", ("anne@b.example", "paul@b.example")), b"A: b", GIVEN)
+        next_hop.close()
+    assert done.final.code == 250
+    assert fake.commands[:3] == [mail, rcpt, "RCPT TO:<paul@b.example>"]
+
+
+async def test_a_crooked_parameter_is_not_sent() -> None:
+    """A parameter that holds what ends a command or begins another is left out."""
+    fake = FakeNextHop()
+    async with fake.running():
+        next_hop = hop(fake)
+        crooked = Params((b"ENVID=a\r\nDATA", b"RET=FULL SIZE=1"), ((b"NOTIFY=NEVER\r\nRSET",),))
+        await next_hop.deliver(Envelope("", ("b@b.example",)), b"A: b\r\n", crooked)
+        next_hop.close()
+    assert fake.commands == ["MAIL FROM:<> SIZE=6", "RCPT TO:<b@b.example>", "DATA", "(mail)"]
 
 
 async def test_deliver_to_nobody() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from milter.actions.next_hop import Delivery
+from milter.actions.next_hop import Delivery, NextHop
 from milter.errors import QuarantineError
-from milter.model.mail import Envelope
+from milter.model.mail import Envelope, Mail, Params
 from milter.model.reply import Reply, reply
 from milter.quarantine.entry import State
 from milter.quarantine.release import release
 from milter.quarantine.store import Store
 from tests.helpers import held
+from tests.helpers.next_hop import FakeNextHop
 
 ME = "admin"
 OK = reply(250, "2.0.0", "Ok: queued as 4Q2W9")
@@ -29,10 +31,12 @@ class Hop:
     def __init__(self, *answers: Delivery | BaseException, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
         self.answers = list(answers)
         self.got: list[tuple[Envelope, bytes]] = []
+        self.params: list[Params | None] = []
         self.meanwhile = meanwhile
 
-    async def deliver(self, envelope: Envelope, content: bytes) -> Delivery:
+    async def deliver(self, envelope: Envelope, content: bytes, params: Params | None = None) -> Delivery:
         """Take a mail."""
+        self.params.append(params)
         self.got.append((envelope, content))
         if self.meanwhile:
             await self.meanwhile()
@@ -163,6 +167,30 @@ async def test_only_recipients_without_the_mail_get_it_at_the_next_release(store
     assert "1 of 2 recipients were refused, the first with 451" in outcome.sentence
     assert (await release(store, hop, name, who=ME)).state is State.RELEASED
     assert [envelope.rcpt_to for envelope, _ in hop.got] == [BOTH, BOTH[1:]]
+
+
+async def test_the_clients_parameters_go_with_their_recipient(store: Store) -> None:
+    """Each recipient has the parameters that the client gave for it, at a second release too; one without has none."""
+    params = Params((b"RET=HDRS",), ((b"NOTIFY=NEVER",), (b"NOTIFY=FAILURE",)))
+    name = await store.add(held.mail(recipients=BOTH), held.decision(), params=params)
+    bare = await store.add(held.mail(recipients=BOTH), held.decision())
+    hop = Hop(Delivery((OK, LATER), OK), Delivery((OK,), OK), Delivery((OK, OK), OK))
+    for one in (name, name, bare):
+        await release(store, hop, one, who=ME)
+    assert hop.params == [params, Params(params.mail, params.rcpt[1:]), Params((), ((), ()))]
+
+
+async def test_a_null_sender_stays_one(tmp_path: Path) -> None:
+    """A bounce or an automatic answer is released with MAIL FROM:<>: whatever becomes of it, nobody gets a bounce for it."""
+    bounce = Mail(b"Auto-Submitted: auto-replied\r\nFrom: Mutuelle des Lilas <a@lilas.example>\r\n\r\nx\r\n", envelope=Envelope("", BOTH[:1]))
+    fake = FakeNextHop()
+    async with fake.running(), await Store.open(tmp_path / "null") as store:
+        hop = NextHop("127.0.0.1", fake.port, "mx.example.org")
+        name = await store.add(bounce, replace(held.decision(), edits=()))
+        assert (await release(store, hop, name, who=ME)).state is State.RELEASED
+        hop.close()
+    assert [command for command in fake.commands if command.startswith("MAIL")] == [f"MAIL FROM:<> SIZE={len(bounce.raw)}"]
+    assert len(fake.mails) == 1
 
 
 async def test_octets_that_must_not_be_sent_are_not(store: Store) -> None:
