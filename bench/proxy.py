@@ -101,6 +101,7 @@ def _settings(port: int, hop: int, dns: int, data: Path) -> dict[str, object]:
         "policy": "quarantine",
         "registry": ["fr"],
         "data_dir": str(data),
+        "metrics": {"listen": f"127.0.0.1:{free_port()}"},
     }
 
 

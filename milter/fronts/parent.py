@@ -20,6 +20,7 @@ from functools import partial
 from milter import app
 from milter.adapters import clock, memory
 from milter.adapters.board import Board, Place, Stage
+from milter.adapters.metrics import Metrics
 from milter.errors import FileError, MilterError, ServiceError
 from milter.fronts import channel, crew, listen, notify, worker
 from milter.fronts.crew import State, Worker
@@ -32,7 +33,7 @@ SILENT_SECONDS = 60.0  # a worker that says nothing for so long hangs
 WATCH_SECONDS = 2.0
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF, _WELL = 0.1, 10.0, 60.0
 _SPARE = 8  # places on the board beside those of two crews
-AT_START_ALONE = ("smtp.listen", "workers", "data_dir")
+AT_START_ALONE = ("smtp.listen", "workers", "data_dir", "metrics.listen")
 
 
 @dataclass(slots=True)
@@ -66,8 +67,9 @@ class Parent:
         self.board = Board(2 * len(sockets) + _SPARE, settings.smtp.max_connections)
         self.workers: list[Worker] = []
         self.addresses = tuple(dict.fromkeys(listen.address(one) for own in sockets for one in own))
+        self.metrics = Metrics([one.id for one in in_force.parts.registry.organisations])
         self.watch = Watch(settings.smtp.next_hop, settings.dns.resolvers)
-        journal.readers.append(self.watch.read)
+        journal.readers += [self.watch.read, self.metrics.observe]
         self.is_stopping = False
         self._config = config
         self._sockets = sockets
@@ -184,6 +186,7 @@ class Parent:
         for one in new:
             self._let_go(one)
         self.in_force = in_force
+        self.metrics.set_insurers([one.id for one in in_force.parts.registry.organisations])
 
     def _let_go(self, one: Worker) -> None:
         one.state = State.SERVING

@@ -98,6 +98,7 @@ async def stage(folder: Path, zone: Zone, **more: object) -> AsyncIterator[Stage
         "registry": ["example"],
         "policy": "quarantine",
         "data_dir": str(folder / "data"),
+        "metrics": {"listen": "off"},
         **more,
     }
     settings.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import socket
 
 import click
 
 from milter import app
 from milter.adapters import clock
 from milter.adapters.files import system_resolvers
-from milter.fronts import control, listen, notify
+from milter.errors import ListenError
+from milter.fronts import control, listen, notify, pages, watching
 from milter.fronts.cli.options import config_option
 from milter.fronts.journal import Journal
 from milter.fronts.parent import InForce, Parent
-from milter.settings import addresses
+from milter.settings import addresses, check
+from milter.settings.model import Settings
 
 
 @click.command()
@@ -27,11 +30,24 @@ def serve(config: str | None) -> None:
     parts = app.load_parts(settings)
     app.quarantine_folder(settings).parent.mkdir(mode=0o700, exist_ok=True)
     with control.alone(settings):
-        handed = notify.handed_sockets()
-        wanted = map(addresses.host_port, settings.smtp.listen)
-        sockets = [handed] * settings.workers if handed else listen.bind(wanted, settings.workers)
+        sockets = _sockets(settings)
         _allow_files()
         asyncio.run(_serve(Parent(config, InForce(loaded, parts), sockets, Journal())))
+
+
+def _sockets(settings: Settings) -> list[list[socket.socket]]:
+    """Those of each worker: the service manager's, which all workers share, or our own. Raises ListenError."""
+    wanted = [addresses.host_port(text) for text in settings.smtp.listen]
+    handed = notify.handed_sockets()
+    if not handed:
+        return listen.bind(wanted, settings.workers)
+    given = [listen.address(one) for one in handed]
+    if set(given) != set(wanted):
+        raise ListenError(
+            f"the service manager listens on {', '.join(map(str, given))}, but `smtp.listen` says {', '.join(map(str, wanted))};"
+            " let the settings and the lines ListenStream= of insurer-milter.socket name the same"
+        )
+    return [handed] * settings.workers
 
 
 def _allow_files() -> None:
@@ -42,8 +58,14 @@ def _allow_files() -> None:
 
 
 async def _serve(parent: Parent) -> None:
+    address = parent.in_force.loaded.settings.metrics.listen
     async with control.open_control(parent):
-        await parent.run(lambda: _greet(parent))
+        watched = None if address == check.OFF else await watching.serve(addresses.host_port(address), pages.of(parent))
+        try:
+            await parent.run(lambda: _greet(parent))
+        finally:
+            if watched is not None:
+                watched.close()
 
 
 def _greet(parent: Parent) -> None:
@@ -60,6 +82,7 @@ def _greet(parent: Parent) -> None:
         rules=len(parts.ruleset.rules),
         sets=parts.sets,
         workers=[one.pid for one in parent.workers],
+        metrics=settings.metrics.listen,
         resolvers=settings.dns.resolvers or system_resolvers(),
     )
     if settings.policy is None:

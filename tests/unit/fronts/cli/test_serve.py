@@ -58,6 +58,7 @@ def settings(folder: Path, port: int, next_hop: int, **more: Any) -> Path:
         "judge_seconds": 1,
         "registry": ["example"],
         "data_dir": str(folder / "data"),
+        "metrics": {"listen": "off"},
         **more,
     }
     path = folder / "settings.yml"
