@@ -34,8 +34,8 @@ async def test_a_reader_that_is_busy_gets_everything_later() -> None:
         outbox.put(line)
     asyncio.get_running_loop().add_reader(ours.fileno(), intake.read)
     async with asyncio.timeout(20):
-        while len(taken) < len(lines):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  # there is no event: lines are read by a callback
+        while len(taken) < len(lines):  # noqa: ASYNC110  # there is no event: lines are read by a callback
+            await asyncio.sleep(0.01)
     asyncio.get_running_loop().remove_reader(ours.fileno())
     assert taken == lines
     assert outbox.lost == 0
