@@ -86,7 +86,7 @@ def spellings(text: str) -> dict[str, str]:
 
 
 def find(octets: bytes) -> list[str]:
-    """`kind: piece, as decoded` for every mark in these octets; [] when there is none. Takes about a second a megabyte."""
+    """`kind: piece, as decoded` for every mark in these octets; [] when there is none. Takes a few seconds a megabyte."""
     found: dict[str, None] = {}
     for way, text in _readings(octets):
         folded = _fold(text)
@@ -134,11 +134,12 @@ def _readings(octets: bytes) -> Iterator[tuple[str, str]]:
                 twice = again(once)
                 if twice != once:
                     layers[f"{name}, {second}"] = twice
-    for name, layer in tuple(layers.items()):
+    seen: set[str] = set()
+    for name, layer in layers.items():
         yield name, layer
         yield f"{name}, backwards", layer[::-1]
-        for blob in _base64(layer):
-            yield f"{name}, base64", blob
+        if blobs := "\n".join(_base64(layer, seen)):
+            yield f"{name}, base64", blobs
     for run in re.findall(r"(?:[0-9a-fA-F]{2}){6,}", text):
         yield "hexadecimal", bytes.fromhex(run).decode("utf-8", "replace")
 
@@ -147,8 +148,9 @@ def _escapes(text: str) -> str:
     def octet(match: re.Match[str]) -> str:
         return bytes.fromhex(match[0].replace("\\x", "")).decode("utf-8", "replace")
 
+    text = re.sub(r"\\[rnt]", "", text)
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
-    return re.sub(r"(?:\\x[0-9a-fA-F]{2})+", octet, re.sub(r"\\[rnt]", "", text))
+    return re.sub(r"(?:\\x[0-9a-fA-F]{2})+", octet, text)
 
 
 def _hex_runs(mark: str) -> Callable[[str], str]:
@@ -166,10 +168,13 @@ _DECODERS: dict[str, Callable[[str], str]] = {
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{6,}")
 
 
-def _base64(text: str) -> Iterator[str]:
-    """Every run that may be base64, at each of its four alignments, as UTF-8 and as UTF-16."""
+def _base64(text: str, seen: set[str]) -> Iterator[str]:
+    """Every run that may be base64 and was not `seen` before, at each of its four alignments, as UTF-8 and as UTF-16."""
     for joined in (text, re.sub(r"(?:\\r)?(?:\\n|\r?\n)\s*", "", text)):
         for run in _RUN.findall(joined):
+            if run in seen:
+                continue
+            seen.add(run)
             clean = run.replace("-", "+").replace("_", "/")
             for start in range(4):
                 piece = clean[start:]
