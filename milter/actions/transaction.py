@@ -6,12 +6,14 @@ like any other here: 451, its cause in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from milter.actions import smtp_client
 from milter.actions.smtp_client import Capabilities
 from milter.actions.wire import Wire
+from milter.adapters.lane import Lane
 from milter.errors import NextHopError
 from milter.model.reply import Reply, reply
 
@@ -61,6 +63,20 @@ def batch(recipients: Sequence[Recipient], offered: Capabilities, promised: Capa
     lacking = [smtp_client.unsupported(parameters, offered) if parameters else None for _, parameters in recipients]
     commands = tuple(smtp_client.path_command(b"RCPT TO", *one) for one, name in zip(recipients, lacking, strict=True) if name is None)
     return Batch(tuple(None if name is None else missing(name, promised) for name in lacking), commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A mail that goes out slice by slice, each in its turn in the lane. `pieces` joined are its content."""
+
+    pieces: tuple[bytes | memoryview, ...]
+    lane: Lane
+
+    def slices(self) -> Iterator[bytes]:
+        """The content, cut small."""
+        for piece in self.pieces:
+            for start in range(0, len(piece), _ONE_WRITE):
+                yield bytes(piece[start : start + _ONE_WRITE])
 
 
 class Transaction:
@@ -113,14 +129,15 @@ class Transaction:
             raise
         return [next(answers) if refused is None else refused for refused in asked.refused]
 
-    async def data(self, content: bytes, *, until: float | None = None) -> Reply:
+    async def data(self, content: bytes | Large, *, until: float | None = None) -> Reply:
         """Send the mail; the next hop's last word on it: 2xx only when it has taken it.
 
-        `until` (loop time) shortens the deadline. ValueError: see `smtp_client.stuffed`; nothing was sent then.
+        `until` (loop time) shortens the deadline. ValueError: see `smtp_client.stuffed`; nothing was sent then, or no final dot.
         """
         limit = self._wire.now() + self._deadlines.final
         try:
-            return await self._data(smtp_client.stuffed(content), limit if until is None else min(until, limit))
+            octets = smtp_client.stuffed(content) if isinstance(content, bytes) else content
+            return await self._data(octets, limit if until is None else min(until, limit))
         except NextHopError as error:
             return trouble(error)
         finally:
@@ -152,7 +169,7 @@ class Transaction:
                 answers.append(trouble(error))
         return answers
 
-    async def _data(self, octets: bytes, until: float) -> Reply:
+    async def _data(self, octets: bytes | Large, until: float) -> Reply:
         self._wire.write(b"DATA\r\n")
         answer = await self._wire.reply(min(until, self._wire.now() + self._deadlines.command), "DATA")
         if answer.is_refusal:
@@ -170,11 +187,17 @@ class Transaction:
         self._give_back(self._wire)
         return answer
 
-    async def _content(self, octets: bytes, until: float) -> Reply:
+    async def _large(self, content: Large, until: float) -> None:
+        stuffing = smtp_client.Stuffing()
+        for octets in content.slices():
+            await self._wire.write_slice(await content.lane.slice(partial(stuffing.feed, octets)), until)
+        self._wire.write(stuffing.end())
+
+    async def _content(self, octets: bytes | Large, until: float) -> Reply:
         wire = self._wire
-        if len(octets) > _ONE_WRITE:
+        if isinstance(octets, Large) or len(octets) > _ONE_WRITE:
             try:
-                await wire.write_all(octets, until)
+                await (self._large(octets, until) if isinstance(octets, Large) else wire.write_all(octets, until))
             except NextHopError:
                 if not wire.has_reply:
                     raise

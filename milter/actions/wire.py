@@ -15,6 +15,7 @@ from milter.errors import NextHopError
 from milter.model.reply import Reply
 
 _CHUNK = 262_144
+_TOO_SLOW = "the next hop did not read the mail in time"
 
 
 class Wire(asyncio.Protocol):
@@ -116,11 +117,18 @@ class Wire(asyncio.Protocol):
         """Send much, at the pace of the reader. Raises NextHopError when the connection breaks or `until` passes."""
         view = memoryview(octets)
         for start in range(0, len(view), _CHUNK):
-            self.write(view[start : start + _CHUNK])
-            while self._paused and not self.failure:
-                await self._wait(until, "the next hop did not read the mail in time")
-            if self.failure:
-                raise NextHopError(self.failure)
+            await self.write_slice(view[start : start + _CHUNK], until)
+
+    async def write_slice(self, octets: bytes | memoryview, until: float) -> None:
+        """Send a slice of much: returns when the reader keeps up. Raises NextHopError like `write_all`."""
+        self.write(octets)
+        while self._paused and not self.failure:
+            await self._wait(until, _TOO_SLOW)
+        if not self.failure and self._loop.time() >= until:
+            self.is_late = True
+            self.abort(_TOO_SLOW)
+        if self.failure:
+            raise NextHopError(self.failure)
 
     async def reply(self, until: float, step: str) -> Reply:
         """The next reply. `step` names what it answers, for the message. Raises NextHopError on trouble or when `until` passes."""

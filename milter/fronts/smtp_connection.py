@@ -74,7 +74,7 @@ class SmtpConnection(aiosmtpd.SMTP):
         self.command_size_limits = {}  # aiosmtpd shares one dict among all connections
         self.peer = ""
         self._house = house
-        self._inbox = Inbox()
+        self._inbox: Inbox[Any] = Inbox()  # Any: a session says what it makes of large mails
         self._client: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None

@@ -107,7 +107,8 @@ Judge = Callable[[Mail], Awaitable[Decision]]
 """Never raises (but for cancellation): `pipeline.judge` with its kit."""
 
 Quarantine = Callable[[Mail, Decision, bytes], Awaitable[str]]
-"""Store durably and give the id. The octets are the mail as it would have been delivered, edits and Received included and fit for DATA;
+"""Store durably and give the id. The octets are the mail as it would have been delivered, edits and Received included and fit for DATA
+(of a large mail only its beginning, with all that is inserted);
 `mail.raw` is the mail as received. Raises QuarantineError: then the client gets 451."""
 
 Journal = Callable[[MailRecord], None]

@@ -18,10 +18,12 @@ from typing import Any
 
 from milter.actions import edits, received
 from milter.actions.next_hop import NextHop
-from milter.actions.transaction import Transaction
+from milter.actions.transaction import Large, Transaction
 from milter.adapters.board import Board, Place, Stage
+from milter.adapters.lane import Lane
 from milter.errors import QuarantineError
 from milter.fronts import record
+from milter.fronts.inbox import LARGE
 from milter.fronts.patience import Patience
 from milter.fronts.smtp_connection import SmtpConnection, base_attributes
 from milter.fronts.smtp_contract import Broke, Journal, Judge, MailRecord, Options, Quarantine
@@ -66,6 +68,7 @@ class SmtpProxy:
         self.base_attributes = base_attributes()
         self.is_stopping = False
         self.sessions: set[SmtpConnection] = set()
+        self.lane = Lane()
         self._patience = Patience()
         self._judge = judge
         self._quarantine = quarantine
@@ -188,17 +191,20 @@ class SmtpProxy:
             return _Outcome(answer, None if answer.cause else answer, answer.cause)
         transaction.drop()  # nothing of it may be delivered, and the next hop need not wait for the disk
         try:
-            stored = await self._patience.wait(self._quarantine(mail, decision, content), until)
+            kept = content if isinstance(content, bytes) else b"".join(content.pieces[:2])
+            stored = await self._patience.wait(self._quarantine(mail, decision, kept), until)
         except (QuarantineError, TimeoutError) as error:
             cause = str(error) or "the quarantine did not store in time"
             return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=cause)
         return _Outcome(reply(250, "2.0.0", f"Ok: held in quarantine as {stored}"), quarantine_id=stored)
 
-    def _content(self, mail: Mail, decision: Decision, *, protocol: str, peer: str) -> bytes:
+    def _content(self, mail: Mail, decision: Decision, *, protocol: str, peer: str) -> bytes | Large:
         """The mail as it is delivered: our Received on top, then the edits."""
         trace = received.field(
             mail.connection, peer=peer, hostname=self.options.hostname, protocol=protocol, queue_id=mail.queue_id, seconds=self._now()
         )
+        if len(mail.raw) > LARGE:
+            return Large(edits.carry_out_in_pieces(mail.raw, (Insert(trace), *decision.edits)), self.lane)
         return edits.carry_out(mail.raw, (Insert(trace), *decision.edits))
 
 

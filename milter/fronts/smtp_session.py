@@ -12,14 +12,15 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Protocol
 
-from milter.actions import edits
 from milter.actions.next_hop import NextHop
 from milter.actions.smtp_client import Capabilities
 from milter.actions.transaction import Recipient, Transaction, trouble
 from milter.adapters.board import Place
+from milter.adapters.lane import Lane
 from milter.errors import NextHopError
-from milter.fronts import line_ends, paths, xforward
+from milter.fronts import large_mail, paths, xforward
 from milter.fronts.inbox import Fault
+from milter.fronts.large_mail import LargeMail
 from milter.fronts.paths import Path
 from milter.fronts.smtp_connection import Gone, House, SmtpConnection
 from milter.model.mail import Connection, Envelope, Mail
@@ -35,6 +36,7 @@ class Door(House, Protocol):
     """What a session needs of the proxy that it belongs to."""
 
     next_hop: NextHop
+    lane: Lane
     place: Place
 
     def is_trusted(self, peer: str) -> bool:
@@ -236,37 +238,40 @@ class SmtpSession(SmtpConnection):
             self._say(_GO)
             self._slot = self._door.place.begin()
             began = time.perf_counter()
-            content = await self._content()
-            problem = self._problem(content)
-            if problem is not None:
-                self._give_up(problem)
+            taken = await self._taken(await self._content())
+            if isinstance(taken, Reply):
+                self._give_up(taken)
                 return
-            assert isinstance(content, bytes)
-            proper = line_ends.normalise(content) if self._door.options.line_ends == "normalise" else content
-            mail = self._mail(proper, self.envelope.mail_from, received=None if proper is content else content)
+            mail = self._mail(taken.proper, self.envelope.mail_from, received=None if taken.proper is taken.received else taken.received)
             answer = await self._door.finish(mail, transaction, protocol=self._protocol(), peer=self.peer, slot=self._slot, began=began)
             self._reset()
             self._say(answer)
 
-    async def _content(self) -> bytes | Fault:
-        self._inbox.begin_data(self._door.options.max_octets)
-        while (content := self._inbox.data()) is None:
-            try:
+    async def _content(self) -> bytes | LargeMail | Fault:
+        inbox = self._inbox
+        inbox.begin_data(self._door.options.max_octets, self._large_mail)
+        try:
+            while (content := await self._door.lane.slice(inbox.data) if inbox.is_large else inbox.data()) is None:
                 await self._more()
-            except (Gone, ConnectionError):
-                self._tell(None, "the client left before the end of the mail")
-                raise
+        except (Gone, ConnectionError):
+            self._tell(None, "the client left before the end of the mail")
+            raise
+        finally:
+            inbox.abandon()  # does nothing when the mail is there
         return content
 
-    def _problem(self, content: bytes | Fault) -> Reply | None:
-        """Why a mail cannot be taken as it came, or None. NUL has no other form, so it is refused always."""
+    def _large_mail(self) -> LargeMail:
+        return LargeMail(normalise=self._door.options.line_ends == "normalise")
+
+    async def _taken(self, content: bytes | LargeMail | Fault) -> large_mail.Taken | Reply:
+        """The mail, or why it cannot be taken as it came. NUL has no other form, so it is refused always."""
         options = self._door.options
         if isinstance(content, Fault) or len(content) > options.max_octets:
             return reply(552, "5.3.4", "Mail bigger than allowed", cause="bigger than allowed")
-        stray = line_ends.find_stray(content, only_nul=options.line_ends == "normalise")
+        taken = await large_mail.take(content, self._door.lane, normalise=options.line_ends == "normalise")
+        stray = taken.stray
         if stray is None:
-            is_readable = edits.can_read_all(content)
-            return None if is_readable else reply(552, "5.3.4", "Header section bigger than allowed", cause="header section bigger than allowed")
+            return taken if taken.is_readable else _BIG_HEADER
         return reply(550, "5.5.2", f"{stray.name} in line {stray.line} of the mail; lines end in <CR><LF>", cause=f"{stray.name} in the mail")
 
     def _give_up(self, answer: Reply) -> None:
@@ -333,6 +338,7 @@ def _asked(read: list[Path | Reply]) -> list[Recipient]:
     return [(path.octets, path.parameter_octets) for path in read if isinstance(path, Path)]
 
 
+_BIG_HEADER = reply(552, "5.3.4", "Header section bigger than allowed", cause="header section bigger than allowed")
 _NO_MAIL = reply(503, _BAD_SEQUENCE, "MAIL first")
 _NEEDS_UTF8 = reply(553, "5.6.7", "Address beyond ASCII without SMTPUTF8")
 _COMMANDS = {name.removeprefix("smtp_").encode(): method for name, method in vars(SmtpSession).items() if name.startswith("smtp_")}
