@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from milter.errors import QuarantineError
 from milter.quarantine import migrate, schema
-from milter.quarantine.files import Files, make_folder, sync_folder
+from milter.quarantine.files import Files, make_file, make_folder, sync_folder
 
 Now = Callable[[], datetime]
 # Called with the name of what happened and facts without personal data, for the log.
@@ -134,7 +134,7 @@ class Database:
         return kept
 
     def _set_aside(self, damaged: tuple[int, int] | None) -> str:
-        with _alone(self.root):
+        with alone(self.root, "replace"):
             if damaged is None or _identity(self.path) != damaged:
                 return ""
             stamp = f"{self._now():%Y%m%dT%H%M%SZ}"
@@ -200,9 +200,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """The only one who replaces the database; waits for another. The system lets go of the lock when a process dies."""
-    handle = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def alone(root: Path, deed: str) -> Iterator[None]:
+    """The only one, of all processes, who does this deed here; waits for another. The system lets go of the lock when a process dies."""
+    path = root / f"lock.{deed}"
+    make_file(path)
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -24,7 +24,10 @@ class Hop(Protocol):
     """The way to the next hop; `actions.next_hop.NextHop` is one."""
 
     async def deliver(self, envelope: Envelope, content: bytes, params: Params | None = None) -> Delivery:
-        """Deliver to the recipients that the next hop takes, with the parameters that it offers. Raises ValueError for octets that cannot be sent safely."""
+        """Deliver to the recipients that the next hop takes, with the parameters that it offers.
+
+        Raises ValueError for octets that cannot be sent safely.
+        """
         ...
 
 

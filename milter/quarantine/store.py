@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -164,7 +165,7 @@ class Store:
     async def octets(self, name: str, *, who: str) -> bytes:
         """The original octets; the view is audited first."""
         entry, digest = await self._viewed(name, who)
-        return await self._read(entry.id, digest)
+        return await self.read(entry.id, digest)
 
     async def _viewed(self, name: str, who: str) -> tuple[Entry, str]:
         async with self.database.transaction("read the entry") as connection:
@@ -172,7 +173,8 @@ class Store:
             await self.note(connection, who, "view", (name,))
         return rows.entry(row), row["digest"]
 
-    async def _read(self, name: str, digest: str) -> bytes:
+    async def read(self, name: str, digest: str) -> bytes:
+        """The octets of a (checked) id, unaudited, when they have this digest."""
         try:
             octets = await asyncio.to_thread(self.files.read, name)
         except OSError as error:
@@ -188,7 +190,7 @@ class Store:
         that release still runs or died.
         """
         async with self.database.reading("read the entry") as connection:
-            octets = await self._read(name, (await _row(connection, checked_id(name)))["digest"])
+            octets = await self.read(name, (await _row(connection, checked_id(name)))["digest"])
         refusal = ""
         async with self.database.transaction("begin the release") as connection:
             entry = rows.entry(await _row(connection, name))
@@ -271,10 +273,11 @@ class Store:
         times = [record.moment(seconds) if seconds is not None else None for seconds in (oldest, newest)]
         return Stats(number, octets or 0, times[0], times[1], *groups)
 
-    async def trail(self, name: str = "") -> tuple[Trail, ...]:
+    async def trail(self, name: str = "", *, since: datetime | None = None) -> tuple[Trail, ...]:
         """What was done, oldest first; to one entry when it is named."""
         query = sa.select(audit).order_by(audit.c.number)
         query = query.where(audit.c.entry == name) if name else query
+        query = query.where(audit.c.at >= since.timestamp()) if since else query
         async with self.database.reading("read the audit") as connection:
             found = (await connection.execute(query)).mappings().all()
         return tuple(Trail(record.moment(row["at"]), row["who"], row["what"], row["entry"], row["detail"]) for row in found)

@@ -1,58 +1,35 @@
-"""`quarantine list|show|release|delete|purge|stats`: look after the mails that are held.
+"""`quarantine list|show|release|delete|stats`: look at the mails that are held, and decide about them.
 
 A list hides local parts and shows no subject; whoever opens an entry is written down in the audit.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import pwd
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from milter import app
 from milter.adapters import clock
 from milter.errors import QuarantineError
-from milter.fronts.cli import output
+from milter.fronts.cli import output, quarantine_care
 from milter.fronts.cli.options import config_option, json_option
+from milter.fronts.cli.quarantine_store import who, with_store
 from milter.quarantine.entry import Entry, Filter, State
 from milter.quarantine.store import Store
 from milter.settings.model import Settings
 
-T = TypeVar("T")
-
 
 @click.group()
 def quarantine() -> None:
-    """List, show, release and delete quarantined mails."""
+    """List, show, release and delete quarantined mails; keep, check and back them up."""
 
 
-def _with_store(config: str | None, work: Callable[[Store, Settings], Awaitable[T]]) -> T:
-    settings = app.load_settings(config).settings
-    if not app.quarantine_folder(settings).is_dir():
-        raise QuarantineError(f"no quarantine at {app.quarantine_folder(settings)}; `serve` makes it (is `data_dir` right?)")
-
-    async def run() -> T:
-        async with app.open_store(settings) as store:
-            return await work(store, settings)
-
-    return asyncio.run(run())
-
-
-def _who() -> str:
-    """Who asks, for the audit: the login name, behind sudo the caller's."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    behind = os.environ.get("SUDO_USER")
-    return f"{behind} as {name}" if behind and behind != name else name
+for command in quarantine_care.COMMANDS:
+    quarantine.add_command(command)
 
 
 @quarantine.command("list")
@@ -70,7 +47,7 @@ def list_entries(
     """List what is held, newest first, without personal data."""
     since = clock.now() - timedelta(days=days) if days is not None else None
     wanted = Filter(State(state) if state else None, verdict or "", insurer, address, since=since, limit=limit)
-    entries = _with_store(config, lambda store, _: store.list(wanted))
+    entries = with_store(config, lambda store, _: store.list(wanted))
     if as_json:
         for entry in entries:
             output.json_line(_listed(entry))
@@ -110,9 +87,9 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def show(name: str, config: str | None, *, raw: bool, as_json: bool) -> None:
     """Show one mail's envelope, subject and reasons. The view is written down."""
     if raw:
-        sys.stdout.buffer.write(_with_store(config, lambda store, _: store.octets(name, who=_who())))
+        sys.stdout.buffer.write(with_store(config, lambda store, _: store.octets(name, who=who())))
         return
-    entry = _with_store(config, lambda store, _: store.get(name, who=_who()))
+    entry = with_store(config, lambda store, _: store.get(name, who=who()))
     details = {
         **_listed(entry),
         "from": entry.envelope.mail_from,
@@ -154,7 +131,7 @@ def release(names: tuple[str, ...], config: str | None, *, again: bool) -> int:
 
     async def one(store: Store, hop: releasing.Hop, name: str) -> bool:
         try:
-            outcome = await releasing.release(store, hop, name, who=_who(), again=again)
+            outcome = await releasing.release(store, hop, name, who=who(), again=again)
         except QuarantineError as wrong:
             click.echo(f"Error: {wrong}", err=True)
             return False
@@ -162,7 +139,7 @@ def release(names: tuple[str, ...], config: str | None, *, again: bool) -> int:
         click.echo(output.clean(outcome.sentence, most=1_000), err=not released)
         return released
 
-    return 0 if _with_store(config, work) else 3
+    return 0 if with_store(config, work) else 3
 
 
 @quarantine.command()
@@ -173,22 +150,10 @@ def delete(names: tuple[str, ...], config: str | None) -> None:
 
     async def work(store: Store, _: Settings) -> None:
         for name in names:
-            await store.delete(name, who=_who())
+            await store.delete(name, who=who())
             click.echo(f"{name} deleted")
 
-    _with_store(config, work)
-
-
-@quarantine.command()
-@click.option("--older-than", metavar="DAYS", type=click.IntRange(0, 36_500), required=True, help="Delete mails received before so many days.")
-@config_option
-def purge(older_than: int, config: str | None) -> None:
-    """Delete old mails, but those being released."""
-    from milter.quarantine import care
-
-    before = clock.now() - timedelta(days=older_than)
-    count = _with_store(config, lambda store, _: care.purge(store, before, who=_who()))
-    click.echo(f"{count} deleted")
+    with_store(config, work)
 
 
 @quarantine.command()
@@ -196,7 +161,7 @@ def purge(older_than: int, config: str | None) -> None:
 @json_option
 def stats(config: str | None, *, as_json: bool) -> None:
     """Count what is held."""
-    found = _with_store(config, lambda store, _: store.stats())
+    found = with_store(config, lambda store, _: store.stats())
     moments = {key: moment.isoformat() if (moment := getattr(found, key)) else None for key in ("oldest", "newest")}
     if as_json:
         output.json_line({**asdict(found), **moments})
