@@ -1,7 +1,8 @@
 """A real Postfix for the tests: own configuration, queue and log in a scratch folder, unprivileged loopback ports, no network.
 
 Uses the very lines of `deploy/postfix/`, with the ports exchanged. Services: `front` (filters through the gateway),
-`back` (the way back), `control` (no filter at all) and `naive` (a next hop as Debian ships it, without the second lock).
+`back` (the way back), `control` (no filter at all), `naive` (a next hop as Debian ships it, without the second lock) and `queued`, which takes
+a mail into the queue first and sends it through the gateway again and again until it is taken.
 Everything is delivered by virtual(8) to one Maildir, as an unprivileged user. Must run as root, as Postfix itself does.
 """
 
@@ -46,6 +47,12 @@ virtual_transport = virtual
 virtual_mailbox_limit = 0
 maximal_queue_lifetime = 1h
 bounce_queue_lifetime = 0
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+queue_run_delay = 1s
+transport_retry_time = 1s
+scan_destination_concurrency_limit = 20
+scan_destination_concurrency_failed_cohort_limit = 0
 """
 
 _INNER = """
@@ -55,6 +62,14 @@ _INNER = """
     -o smtpd_authorized_xforward_hosts=127.0.0.0/8
     -o smtpd_forbid_bare_newline=no
     -o smtpd_forbid_unauth_pipelining=no
+{queued} inet n - n - - smtpd
+    -o mynetworks=127.0.0.0/8
+    -o content_filter=scan:[127.0.0.1]:{gateway}
+scan unix - - n - 20 smtp
+    -o smtp_send_xforward_command=yes
+    -o disable_mime_output_conversion=yes
+    -o smtp_helo_timeout=20s
+    -o smtp_data_done_timeout=20s
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -141,6 +156,7 @@ class Postfix:
     back: int
     control: int
     naive: int
+    queued: int
     process: subprocess.Popen[bytes] = field(init=False)
     _read: dict[str, bytes] = field(default_factory=dict)
 
@@ -163,7 +179,7 @@ class Postfix:
         with (self.root / "master.out").open("wb") as out:
             command = [*bound_to_us(), "sh", "-c", _MINDER, "sh", "/usr/lib/postfix/sbin/master", "-d", "-c", str(conf)]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        for port in (self.control, self.back, self.naive):
+        for port in (self.control, self.back, self.naive, self.queued):
             wait_for_port(port, self.process, self.log)
 
     def stop(self) -> None:
@@ -197,6 +213,10 @@ class Postfix:
         deadline = time.monotonic() + seconds
         while self._under_way() and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    def queue(self) -> int:
+        """Mails in the queue, those included that wait for their next attempt."""
+        return sum(len(files) for queue in ("incoming", "active", "deferred", "maildrop") for _, _, files in os.walk(self.root / "queue" / queue))
 
     def _under_way(self) -> bool:
         return any(any(files) for queue in ("incoming", "active", "maildrop") for _, _, files in os.walk(self.root / "queue" / queue))
@@ -235,7 +255,8 @@ class Postfix:
         for pattern, new in (*exchanges, ("127.0.0.1:10026", f"127.0.0.1:{self.back}")):
             lines, count = re.subn(pattern, new, lines)
             assert count == 1, f"deploy/postfix/master.cf: {pattern} occurs {count} times"
-        return lines + _INNER.format(control=f"127.0.0.1:{self.control}", naive=f"127.0.0.1:{self.naive}")
+        ports = {name: f"127.0.0.1:{port}" for name, port in (("control", self.control), ("naive", self.naive), ("queued", self.queued))}
+        return lines + _INNER.format(gateway=self.gateway, **ports)
 
 
 def recipient(octets: bytes) -> str:
@@ -249,8 +270,8 @@ def recipient(octets: bytes) -> str:
 @contextlib.contextmanager
 def running(root: Path) -> Iterator[Postfix]:
     """A Postfix that runs as long as the block; its `gateway` port is reserved but empty."""
-    front, gateway, back, control, naive = free_ports(5)
-    postfix = Postfix(root, front, gateway, back, control, naive)
+    front, gateway, back, control, naive, queued = free_ports(6)
+    postfix = Postfix(root, front, gateway, back, control, naive, queued)
     try:
         postfix.start()
         yield postfix

@@ -7,13 +7,14 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 FIGURES = Path(__file__).resolve().parents[2] / "bench" / "figures"
+_SKIPPED = pytest.StashKey[bool]()
 _FOUND: dict[str, dict[str, float]] = {}
 
 Report = Callable[[Counter[str]], None]
@@ -29,7 +30,16 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
         _FOUND[name] = {**counts, "seconds": round(time.monotonic() - began, 1)}
 
     yield add
-    assert name in _FOUND or request.session.testsfailed, "a long test that counted nothing"
+    assert name in _FOUND or request.session.testsfailed or request.node.stash.get(_SKIPPED, default=False), "a long test that counted nothing"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember what was skipped in its midst."""
+    outcome = yield
+    if outcome.skipped:
+        item.stash[_SKIPPED] = True
+    return outcome
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

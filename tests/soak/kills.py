@@ -179,12 +179,13 @@ class Scene:
 
     async def reached(self, phase: str, mails: int) -> dict[str, Any]:  # JSON
         """Wait until one worker has so many mails in the phase; the worker of `status`."""
-        return await until(
-            lambda: next((one for one in self._serving() if one["mails"][phase] >= mails), None), f"no worker has {mails} mails {phase}"
-        )
+        complaint = f"no worker has {mails} mails {phase}"
+        found: dict[str, Any] = await until(lambda: next((one for one in self._serving() if one["mails"][phase] >= mails), None), complaint)
+        return found
 
     def _serving(self) -> list[dict[str, Any]]:  # JSON
-        return [one for one in self.gateway.status()["workers"] if one["state"] == "serving"]
+        serving: list[dict[str, Any]] = [one for one in self.gateway.status()["workers"] if one["state"] == "serving"]
+        return serving
 
     async def flow(self, mails: int) -> None:
         """Let so many mails come through."""

@@ -124,7 +124,7 @@ class Ledger:
 
 
 async def held(folder: Path) -> list[Copy]:
-    """All that the quarantine holds, each read back whole."""
+    """All that the quarantine lists, each with its file. (`Store.octets` would write each view down.)"""
     async with await Store.open(folder) as store:
         entries = await store.list(Filter(limit=1_000_000))
-        return [Copy(attempt_of(await store.octets(entry.id, who="test")), entry.queue_id, is_held=True) for entry in entries]
+        return [Copy(attempt_of(store.files.read(entry.id)), entry.queue_id, is_held=True) for entry in entries]
