@@ -53,6 +53,11 @@ class Clock:
         self.time += timedelta(**how_long)
 
 
+def databases(root: Path) -> list[str]:
+    """The names of the database and of what was kept of it."""
+    return sorted(path.name for path in root.glob("index.sqlite*"))
+
+
 def files(root: Path) -> list[Path]:
     """The mail files below a folder, whole and unfinished."""
     return sorted([*root.rglob("*.held"), *root.rglob("*.tmp")])
