@@ -18,14 +18,23 @@ _CLIENTS = 16_384  # counters of 16 bits; clients share one when their hashes me
 _CONNECTIONS, _OCTETS = 0, 1
 
 
+class Scarce(IntEnum):
+    """What there is only so much of for all workers together."""
+
+    TURNS = 2  # the word on the board of what is taken; the next one says since when somebody waits for it
+    OCTETS = 4
+
+
 class Stage(IntEnum):
-    """How far a mail is. From DELIVERING on, nobody but the next hop knows whether it was delivered, until its answer is there."""
+    """How far a mail is. While DELIVERING, nobody but the next hop knows whether it was delivered; ANSWERING: it was, or it failed, the log says
+    so, and its client may not have heard it yet."""
 
     FREE = 0
     RECEIVING = 1
     JUDGING = 2
     DELIVERING = 3
     STORING = 4
+    ANSWERING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,25 @@ class Place:
 
     # -- the worker's --
 
-    def connected(self, client: int, change: int) -> None:
-        """A connection came (1) or went (-1); `client` is a hash of its address."""
+    def connected(self, client: int | None, change: int) -> None:
+        """A connection came (1) or went (-1); `client` is a hash of its address, None for one that is not counted by client."""
         self._numbers[_CONNECTIONS] += change
+        if client is None:
+            return
         bucket = client % _CLIENTS
         self._clients[bucket] = min(max(self._clients[bucket] + change, 0), 0xFFFF)
 
     def grown(self, octets: int) -> None:
         """So many octets of mails are held more (or fewer)."""
         self._numbers[_OCTETS] += octets
+
+    def take(self, what: Scarce, amount: int) -> None:
+        """So much more of it is taken (or less)."""
+        self._numbers[what] += amount
+
+    def wait(self, what: Scarce, since: int) -> None:
+        """The first of those who wait for it here waits since then (ns of `time.monotonic_ns`); 0: nobody waits."""
+        self._numbers[what + 1] = since
 
     def begin(self) -> int:
         """A mail begins; its number, to be given back to `end`. -1 when the board is full: the mail is then only not seen."""
@@ -98,8 +117,8 @@ class Place:
 
     @property
     def octets(self) -> int:
-        """Octets of mails held in memory."""
-        return self._numbers[_OCTETS]
+        """Octets of mails held in memory, those reserved for mails to come included."""
+        return self._numbers[_OCTETS] + self._numbers[Scarce.OCTETS]
 
     def of_client(self, client: int) -> int:
         """Open connections of a client (or of two whose hashes meet)."""
@@ -121,6 +140,8 @@ class Board:
         size += -size % 8
         self._memory = memoryview(mmap.mmap(-1, places * size))
         self.places = [Place(number, self._memory[number * size : (number + 1) * size], mails) for number in range(places)]
+        words, step = self._memory.cast("q"), size // 8
+        self._words = {word: words[word::step] for what in Scarce for word in (what, what + 1)}
         self._free = list(reversed(self.places))
 
     # -- the parent's --
@@ -138,6 +159,15 @@ class Board:
     def connections(self) -> int:
         """Open connections of all workers."""
         return sum(place.connections for place in self.places)
+
+    def taken(self, what: Scarce) -> int:
+        """How much of it all workers have taken."""
+        return sum(self._words[what])
+
+    def waiting(self, what: Scarce) -> list[int]:
+        """Since when the first ones wait for it, one number for each worker in which somebody waits."""
+        words = self._words[what + 1]
+        return [since for since in words if since] if any(words) else []
 
     @property
     def octets(self) -> int:

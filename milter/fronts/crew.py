@@ -120,6 +120,7 @@ def reap(workers: Sequence[Worker]) -> list[Worker]:
 
 
 FATES = {
+    Stage.ANSWERING: "the worker died before its answer was surely sent; the client may send the mail again (RFC 1047)",
     Stage.RECEIVING: "the worker died while it received the mail",
     Stage.JUDGING: "the worker died while it judged the mail",
     Stage.DELIVERING: "the worker died before the next hop's answer was passed on; the mail may be delivered twice (RFC 1047)",

@@ -12,14 +12,15 @@ import dataclasses
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from milter import app
 from milter.adapters import clock, memory
-from milter.adapters.board import Board, Place, Stage
+from milter.adapters.board import Board, Place, Stage, UnderWay
 from milter.adapters.metrics import Metrics
 from milter.errors import FileError, MilterError, ServiceError
 from milter.fronts import channel, crew, listen, notify, worker
@@ -74,6 +75,7 @@ class Parent:
         self._config = config
         self._sockets = sockets
         self._back_off: dict[int, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -87,16 +89,17 @@ class Parent:
         loop.add_signal_handler(signal.SIGCHLD, self._on_child)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        tasks: set[asyncio.Task[None]] = set()
-        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.add(asyncio.create_task(self._reload_by("SIGHUP"))))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by("SIGHUP")))
         try:
             await self._take_over(self.in_force)
             on_start()
             notify.tell("READY=1")
-            tasks |= {asyncio.create_task(self._watch_files()), asyncio.create_task(self._watch_workers())}
+            self._spawn(self._watch_files())
+            self._spawn(self._watch_workers())
             await self._stop.wait()
         finally:
-            for task in tasks:
+            self.is_stopping = True
+            for task in tuple(self._tasks):
                 task.cancel()
             await self._end()
 
@@ -105,7 +108,6 @@ class Parent:
         self._stop.set()
 
     async def _end(self) -> None:
-        self.is_stopping = True
         notify.tell("STOPPING=1")
         mails = self.board.mails()
         if self.workers:
@@ -130,6 +132,9 @@ class Parent:
         return [one for one in self.workers if one.state is State.SERVING]
 
     def _start(self, index: int, in_force: InForce) -> Worker:
+        if self.is_stopping:
+            raise ServiceError("the service is stopping")
+
         def work(end: socket.socket, place: Place) -> int:
             seat = worker.Seat(index, end, self._sockets[index], self.board, place, self.paused_until)
             return worker.run(seat, in_force.loaded, in_force.parts)
@@ -203,11 +208,21 @@ class Parent:
             if one.exit_code != 0 and not one.failure:
                 self.journal.logger.error("worker died", pid=one.pid, exit_code=one.exit_code, mails=len(left))
             for mail in left:
-                in_doubt = mail.stage in (Stage.DELIVERING, Stage.STORING)
-                self.journal.logger.warning("mail", queue_id=mail.queue_id, code=0, cause=crew.FATES[mail.stage], in_doubt=in_doubt)
+                self._say_fate(mail)
             if was is State.SERVING and not self.is_stopping:
-                asyncio.get_running_loop().create_task(self._replace(one))
+                self._spawn(self._replace(one))
         self._notice()
+
+    def _say_fate(self, mail: UnderWay) -> None:
+        """What becomes of a mail that a dead worker had under way; one that was being answered is in the log already."""
+        name = "answer lost" if mail.stage is Stage.ANSWERING else "mail"
+        in_doubt = mail.stage in (Stage.DELIVERING, Stage.STORING, Stage.ANSWERING)
+        self.journal.logger.warning(name, queue_id=mail.queue_id, code=0, cause=crew.FATES[mail.stage], in_doubt=in_doubt)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:  # any coroutine without a result
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _replace(self, dead: Worker) -> None:
         """Another worker for a dead one's sockets, later each time that it dies young."""
@@ -223,7 +238,7 @@ class Parent:
             one = self._start(index, self.in_force)
         except ServiceError as error:
             self.journal.logger.error("worker", trouble=str(error))
-            asyncio.get_running_loop().create_task(self._replace(dead))
+            self._spawn(self._replace(dead))
             return
         await self._until(lambda: one.state is not State.STARTING, READY_SECONDS)
         if one.state is State.READY:
@@ -232,7 +247,7 @@ class Parent:
         elif not self.is_stopping:
             self.journal.logger.error("worker", trouble=one.failure or "it did not become ready", pid=one.pid)
             one.kill()
-            asyncio.get_running_loop().create_task(self._replace(one))
+            self._spawn(self._replace(one))
 
     def _notice(self) -> None:
         self._changed.set()

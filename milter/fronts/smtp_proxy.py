@@ -14,28 +14,29 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from milter.actions import edits, received
 from milter.actions.next_hop import NextHop
 from milter.actions.transaction import Large, Transaction
-from milter.adapters.board import Board, Place, Stage
+from milter.adapters.board import Board, Place, Scarce, Stage
 from milter.adapters.lane import Lane
 from milter.errors import QuarantineError
-from milter.fronts import record
+from milter.fronts import bypass, record
+from milter.fronts.gate import Gate
 from milter.fronts.inbox import LARGE
 from milter.fronts.patience import Patience
 from milter.fronts.smtp_connection import SmtpConnection, base_attributes
-from milter.fronts.smtp_contract import Broke, Journal, Judge, MailRecord, Options, Quarantine
+from milter.fronts.smtp_contract import Broke, Journal, Judge, Limited, MailRecord, Options, Quarantine, Unjudged
 from milter.fronts.smtp_session import SmtpSession
 from milter.model.edit import Insert
-from milter.model.mail import Mail
+from milter.model.mail import Mail, Params
 from milter.model.reply import Reply, reply
 from milter.model.verdict import Action, Decision
 
 _SENTENCE = 300
 _TYPOGRAPHY = {0x2019: "'", 0x2018: "'", 0xAB: '"', 0xBB: '"', 0x201C: '"', 0x201D: '"', 0x2013: "-", 0x2014: "-", 0x153: "oe", 0x152: "OE"}
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _random_id() -> str:
@@ -45,7 +46,8 @@ def _random_id() -> str:
 class SmtpProxy:
     """One instance an event loop; construct it inside the loop. `session` is the factory for `listen`.
 
-    `options.trusted_peers` are addresses and networks (ValueError otherwise). `now` gives seconds since 1970, `new_id` queue ids.
+    `options.trusted_peers` and `bypass_clients` are addresses and networks (ValueError otherwise); `unjudged` must be there for a bypass.
+    `now` gives seconds since 1970, `new_id` queue ids.
     `board` shows what all workers have under way, `place` is ours on it.
     """
 
@@ -58,6 +60,8 @@ class SmtpProxy:
         journal: Journal,
         *,
         broke: Broke,
+        limited: Limited = lambda setting, client: None,
+        unjudged: Unjudged | None = None,
         board: Board | None = None,
         place: Place | None = None,
         now: Callable[[], float] = time.time,
@@ -78,7 +82,13 @@ class SmtpProxy:
         self._new_id = new_id
         self.board = board or Board(1, options.max_connections)
         self.place = place or self.board.places[0]
-        self._networks: tuple[_Network, ...] = tuple(ipaddress.ip_network(peer) for peer in options.trusted_peers)
+        self.memory = Gate(self.board, self.place, Scarce.OCTETS, options.memory_octets, seconds=options.wait_seconds)
+        self._turns = Gate(self.board, self.place, Scarce.TURNS, options.max_in_flight, seconds=options.wait_seconds)
+        self._limited = limited
+        self._unjudged = unjudged
+        self._bypass = tuple(ipaddress.ip_network(client) for client in options.bypass_clients)
+        trusted = tuple(ipaddress.ip_network(peer) for peer in options.trusted_peers)
+        self._trusts = lru_cache(maxsize=1_024)(partial(bypass.contains, trusted))
 
     def session(self) -> SmtpSession:
         """The protocol for a new connection."""
@@ -103,28 +113,41 @@ class SmtpProxy:
 
     def is_trusted(self, peer: str) -> bool:
         """Whether this address is listed in `trusted_peers`."""
-        try:
-            address = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
+        return self._trusts(peer)
 
     def opened(self, connection: SmtpConnection) -> None:
         """Told of a new connection."""
         self.sessions.add(connection)
-        self.place.connected(hash(connection.peer), 1)
+        self.place.connected(self._client(connection), 1)
 
     def closed(self, connection: SmtpConnection) -> None:
         """Told when it is gone."""
         if connection in self.sessions:
             self.sessions.discard(connection)
-            self.place.connected(hash(connection.peer), -1)
+            self.place.connected(self._client(connection), -1)
 
-    def is_full(self) -> bool:
-        """Whether there are too many connections to all workers, the newest counted."""
-        return self.board.connections > self.options.max_connections
+    def _client(self, connection: SmtpConnection) -> int | None:
+        """By what the connections of a client are counted: its address, of IPv6 the network that one customer has. A listed peer speaks for many."""
+        peer = connection.peer
+        if self._trusts(peer):
+            return None
+        return hash(peer if ":" not in peer else ipaddress.ip_address(peer.partition("%")[0]).packed[:8])
+
+    def refusal(self, connection: SmtpConnection) -> Reply | None:
+        """What a new client hears when it is one too many for all workers together, or of its own connections; itself counted."""
+        if self.board.connections > self.options.max_connections:
+            self.limited("smtp.max_connections", connection)
+            return reply(421, "4.7.0", "Too many connections; please try again later")
+        client = self._client(connection)
+        if client is not None and self.board.of_client(client) > self.options.max_client_connections:
+            self.limited("smtp.max_client_connections", connection)
+            return reply(421, "4.7.0", "Too many connections from your address; please try again later")
+        return None
+
+    def limited(self, setting: str, connection: SmtpConnection) -> None:
+        """Told of a client that has reached a limit."""
+        with suppress(Exception):  # see `_write`
+            self._limited(setting, connection.peer)
 
     def new_id(self) -> str:
         """A queue id that no other mail has."""
@@ -149,7 +172,7 @@ class SmtpProxy:
         with suppress(Exception):
             self._journal(made)
 
-    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str, slot: int, began: float) -> Reply:
+    async def finish(self, mail: Mail, transaction: Transaction, params: Params, *, protocol: str, peer: str, slot: int, began: float) -> Reply:
         """Judge a mail and do what was decided; the answer for the client. The transaction is over then, whatever happens.
 
         `slot` is the mail's on the board, `began` when its octets began to come (`time.perf_counter`).
@@ -160,11 +183,17 @@ class SmtpProxy:
         decision: Decision | None = None
         outcome = _Outcome(_OUR_FAULT, cause="given up while the proxy stopped")
         self.place.mark(slot, Stage.JUDGING, mail.queue_id)
+        has_turn = False
         try:
-            decision = await self._patience.wait(self._judge(mail), until)
+            has_turn = self._turns.take_now(1) or await self._turns.take(1)
+            if not has_turn:
+                raise _Busy
+            decision = self._bypassed(mail, peer) or await self._patience.wait(self._judge(mail), until)
             judged = time.perf_counter()
             self.place.mark(slot, Stage.STORING if decision.action is Action.QUARANTINE else Stage.DELIVERING)
-            outcome = await self._act(mail, decision, transaction, until, protocol=protocol, peer=peer)
+            outcome = await self._act(mail, decision, transaction, params, until, protocol=protocol, peer=peer)
+        except _Busy:
+            outcome = _Outcome(reply(451, "4.3.2", "Too many mails at once; please try again later"), cause="too many mails in flight")
         except TimeoutError:
             outcome = _Outcome(reply(451, "4.3.2", "Judging took too long; please try again later"), cause="judging took too long")
         except Exception as bug:
@@ -172,15 +201,28 @@ class SmtpProxy:
             outcome = _Outcome(_OUR_FAULT, cause=f"broke: {type(bug).__name__}")
         finally:
             transaction.drop()
+            if has_turn:
+                self._turns.give_back(1)
             ended = time.perf_counter()
             if decision is not None and (stage := _LAST_STAGE.get(decision.action)):
                 times.append((stage, ended - judged))
             times.append(("total", ended - began))
             facts = {"answer": outcome.answer, "hop": outcome.hop, "cause": outcome.cause, "quarantine_id": outcome.quarantine_id}
             self._write(mail, peer=peer, decision=decision, times=times, in_doubt=transaction.in_doubt, **facts)
+            self.place.mark(slot, Stage.ANSWERING)
         return outcome.answer
 
-    async def _act(self, mail: Mail, decision: Decision, transaction: Transaction, until: float, *, protocol: str, peer: str) -> _Outcome:
+    def _bypassed(self, mail: Mail, peer: str) -> Decision | None:
+        """The decision for a mail that the settings exempt from judging."""
+        options = self.options
+        if self._unjudged is None or not (self._bypass or options.bypass_authenticated):
+            return None
+        why = bypass.reason(mail, self._bypass, authenticated=options.bypass_authenticated, is_trusted=self._trusts(peer))
+        return self._unjudged(mail, why) if why else None
+
+    async def _act(
+        self, mail: Mail, decision: Decision, transaction: Transaction, params: Params, until: float, *, protocol: str, peer: str
+    ) -> _Outcome:
         if decision.action is Action.REJECT:
             return _Outcome(reply(550, "5.7.1", _sentence(decision)))
         if decision.action is Action.DEFER:
@@ -192,7 +234,7 @@ class SmtpProxy:
         transaction.drop()  # nothing of it may be delivered, and the next hop need not wait for the disk
         try:
             kept = content if isinstance(content, bytes) else b"".join(content.pieces[:2])
-            stored = await self._patience.wait(self._quarantine(mail, decision, kept), until)
+            stored = await self._patience.wait(self._quarantine(mail, decision, kept, params), until)
         except (QuarantineError, TimeoutError) as error:
             cause = str(error) or "the quarantine did not store in time"
             return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=cause)
@@ -206,6 +248,10 @@ class SmtpProxy:
         if len(mail.raw) > LARGE:
             return Large(edits.carry_out_in_pieces(mail.raw, (Insert(trace), *decision.edits)), self.lane)
         return edits.carry_out(mail.raw, (Insert(trace), *decision.edits))
+
+
+class _Busy(Exception):  # noqa: N818  # no error: too many others are in flight
+    """The mail did not get its turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from milter.fronts.journal import Event
 
 _SUMS = ("hits", "misses")
+_WORKERS = 128  # of the latest the counts are kept
 
 
 class Watch:
@@ -28,7 +29,10 @@ class Watch:
             case {"event": "next hop", "trouble": str(trouble)}:
                 self._next_hop["last_trouble"] = {"at": event.get("timestamp"), "trouble": trouble}
             case {"event": "counts", "dns": dict(dns), "pid": int(pid)}:
+                self._counts.pop(pid, None)
                 self._counts[pid] = dns
+                if len(self._counts) > _WORKERS:
+                    del self._counts[next(iter(self._counts))]
                 for name in ("quarantine_mails", "quarantine_octets"):
                     if name in event:
                         self._quarantine[name.removeprefix("quarantine_")] = event[name]

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from milter.adapters import log
 from milter.adapters.board import Board, Place
 from milter.adapters.dns_cache import CachingResolver
 from milter.errors import MilterError
-from milter.fronts import channel, listen, smtp_proxy
+from milter.fronts import channel, listen, smtp_proxy, upkeep
 from milter.fronts.smtp_contract import MailRecord, Options
 from milter.model.mail import Mail
 from milter.model.verdict import Decision
@@ -29,8 +29,6 @@ from milter.settings.model import Settings
 
 DRAIN_SECONDS = 60.0
 PROBE_SECONDS = 2.0
-COUNTS_SECONDS = 1.0
-_SIZE_EVERY = 10  # the quarantine is measured at each so many counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class _Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         self._outbox.attach(loop)
         loop.add_reader(self._seat.end.fileno(), self._on_channel)
-        async with app.open_store(self._settings) as store, app.open_resolver(self._settings) as resolver:
+        async with app.open_store(self._settings, self._happened) as store, app.open_resolver(self._settings) as resolver:
             kit = app.build_kit(self._settings, self._parts, resolver, lambda mail, bug: self._broke(bug, mail.queue_id))
             proxy = self._proxy(kit, store)
             await self._probe(proxy)
@@ -117,7 +115,10 @@ class _Worker:
         loop.remove_reader(self._seat.end.fileno())
 
     async def _serve(self, proxy: smtp_proxy.SmtpProxy, store: Store, resolver: CachingResolver) -> None:
-        counting = asyncio.create_task(self._count(store, resolver))
+        beside = upkeep.Upkeep(
+            self._say, self._logger, self._outbox, resolver, store, None, self._settings.quarantine, is_keeper=self._seat.index == 0
+        )
+        counting = asyncio.create_task(beside.run())
         waiting = [asyncio.create_task(event.wait()) for event in (self._go, self._stop)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         waiting[0].cancel()
@@ -125,6 +126,8 @@ class _Worker:
         await waiting[1]
         if listener is not None:
             listener.close()
+        for one in self._seat.sockets:
+            one.close()  # they are the parent's; ours must not hold the address when it is gone
         await proxy.drain(DRAIN_SECONDS)
         counting.cancel()
 
@@ -139,8 +142,8 @@ class _Worker:
 
     # -- the channel --
 
-    def _say(self, message: channel.Message) -> None:
-        self._outbox.put(channel.encode(message))
+    def _say(self, message: Mapping[str, object]) -> None:
+        self._outbox.put(channel.encode(dict(message)))
 
     def _on_channel(self) -> None:
         if not self._intake.read():  # the parent is gone
@@ -157,21 +160,6 @@ class _Worker:
                 self._paused_until = float(until)
             case _:
                 pass
-
-    async def _count(self, store: Store, resolver: CachingResolver) -> None:
-        """Say what is no mail's, and by that that we live."""
-        size: dict[str, int] = {}
-        number = 0
-        while True:
-            if self._seat.index == 0 and number % _SIZE_EVERY == 0:
-                with suppress(MilterError):
-                    stats = await store.stats()
-                    size = {"quarantine_mails": stats.entries, "quarantine_octets": stats.octets}
-            number += 1
-            counters = resolver.counters
-            dns = {"hits": counters.hits, "misses": counters.misses, "asked": counters.asked}
-            self._say({"event": "counts", "pid": os.getpid(), "dns": dns, "lost": self._outbox.lost, **size})
-            await asyncio.sleep(COUNTS_SECONDS)
 
     # -- mail --
 
@@ -203,6 +191,9 @@ class _Worker:
 
     def _journal(self, record: MailRecord) -> None:
         self._outbox.put(log.line("mail", record.line()))
+
+    def _happened(self, name: str, facts: Mapping[str, object]) -> None:
+        (self._logger.error if "do" in facts else self._logger.warning)(name, **facts)
 
     def _broke(self, bug: BaseException, queue_id: str = "") -> None:
         self._logger.error("bug", **log.facts({"place": log.bug_place(bug), "queue_id": queue_id}))
