@@ -28,6 +28,7 @@ from milter.fronts.crew import State, Worker
 from milter.fronts.journal import Journal
 from milter.fronts.watch import Watch
 from milter.settings.model import Settings
+from milter.text import domains
 
 READY_SECONDS = 30.0
 SILENT_SECONDS = 60.0  # a worker that says nothing for so long hangs
@@ -297,8 +298,12 @@ class Parent:
     async def _reload(self) -> tuple[str, ...]:
         loaded = app.load_settings(self._config)
         settings, kept = only_live(loaded.settings, self.in_force.loaded.settings)
-        loaded = app.Loaded(settings, loaded.file)
-        await self._take_over(InForce(loaded, app.load_parts(settings)))
+        loaded, suffixes = app.Loaded(settings, loaded.file), domains.current_list()
+        try:
+            await self._take_over(InForce(loaded, app.load_parts(settings)))
+        except BaseException:
+            domains.put_back(suffixes)  # workers that replace dead ones go on with what is in force
+            raise
         return kept
 
     async def _reload_by(self, why: str) -> None:

@@ -155,11 +155,16 @@ _current: SuffixList | None = None
 
 def use_list(text: str) -> SuffixList:
     """Make the list in `text` the one that this process judges by. Raises ValueError when it holds no rule."""
+    return put_back(SuffixList(text))
+
+
+def put_back(known: SuffixList) -> SuffixList:
+    """Judge by a list that was in use before."""
     global _current
-    _current = SuffixList(text)
+    _current = known
     public_suffix.cache_clear()
     registrable.cache_clear()
-    return _current
+    return known
 
 
 def current_list() -> SuffixList:
