@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from milter import app
+from milter.fronts import watch_reference
 from milter.ruleset import reference as rule_reference
 from milter.settings import reference as settings_reference
 from milter.settings.model import Settings
@@ -17,6 +18,8 @@ def pages() -> dict[str, str]:
     return {
         "config/settings.example.yml": settings_reference.example(),
         "docs/reference/settings.md": settings_reference.reference(),
+        "docs/reference/log.md": watch_reference.log_page(),
+        "docs/reference/metrics.md": watch_reference.metrics_page(),
         **rule_reference.generated(app.load_ruleset(Settings())),
     }
 

@@ -15,11 +15,12 @@ MOST = 200  # characters that are shown
 _READ = 1_000  # characters that are looked at
 _POSTFIX = "queued as "  # found faster than by the pattern
 _ID_DIGITS = 12  # more are a number, no id
+# Short and long ids of Postfix (the long ones have no vowels), Exim, Sendmail and OpenSMTPD, ours: each a form that no name has.
 _ID = re.compile(
-    r"queued as (?P<postfix>[0-9A-Za-z]{5,24})(?![0-9A-Za-z@.=+-])"
-    r"|\bid=(?P<exim>[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4})(?![0-9A-Za-z@.=+-])"
-    r"|^(?:[245]\.\d{1,3}\.\d{1,3}:? )?(?P<sendmail>[0-9A-Za-z]{8,16}) Message accepted for delivery"
-    r"|\bheld in quarantine as (?P<ours>[0-9a-z]{22})(?![0-9A-Za-z@.=+-])",
+    r"queued as (?P<postfix>(?=[A-F]*[0-9])[0-9A-F]{5,16}|(?=[A-Za-z]*[0-9])[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,24})(?![0-9A-Za-z@.=+-])"
+    r"|\bid=(?P<exim>[12][0-9A-Za-z]{5}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4})(?![0-9A-Za-z@.=+-])"
+    r"|^(?:2\.\d{1,3}\.\d{1,3}:? )?(?P<sendmail>[0-9a-f]{8}|(?=[0-9]*[A-Za-z])[0-9A-Za-z]{8}[0-9]{3,8}) Message accepted for delivery"
+    r"|\bheld in quarantine as (?P<ours>[0-9a-hjkmnp-tv-z]{22})(?![0-9A-Za-z@.=+-])",
     re.ASCII,
 )
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.])", re.ASCII)

@@ -132,12 +132,12 @@ class Metrics:
 
     def observe(self, event: Event) -> None:
         """Count one log event. One that is not known, or not well formed, counts as far as it can be read."""
-        observer = self._observers.get(event.get("event", ""))
-        if observer is not None:
-            try:
+        try:
+            observer = self._observers.get(event.get("event", ""))
+            if observer is not None:
                 observer(event)
-            except (TypeError, ValueError, AttributeError, OverflowError):
-                self._add("bugs_total")  # a line of ours that is not as it must be
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            self._add("bugs_total")  # a line of ours that is not as it must be
 
     def set_state(self, **values: float) -> None:
         """Gauges by name (`FAMILIES`, kind gauge), for the next `text`; those not named keep their value. Raises KeyError for any other name."""

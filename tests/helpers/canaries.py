@@ -101,6 +101,8 @@ def mails() -> Iterator[tuple[str, tuple[str, ...], bytes]]:
     forms = {canary.kind: spellings(canary.text) for canary in ALL}
     for way in spellings("x@y"):
         here = {kind: ways[way].replace("\r\n ", " ").replace("\n", " ") for kind, ways in forms.items()}
+        if way == "backwards":  # its domain would be the name, and domains are no secret
+            here["sender"], here["recipient"] = SENDER.text, RECIPIENT.text
         for broken in (False, True):
             yield SENDER.text, (RECIPIENT.text,), _mail(here, broken=broken)
     yield f'"{SENDER.text}"@canari-un.example', (f'"{NAME.text.split()[1]} {PHONE.text}"@canari-deux.example',), _mail({c.kind: c.text for c in ALL})
