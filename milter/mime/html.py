@@ -79,12 +79,13 @@ def _read_tree(source: str, limits: Limits) -> Page:
         _add_breaks(root)
     if "picture" in signs:
         _write_out_pictures(root)
-    title = parser.head.css_first("title") if parser.head and "head only" in signs else None
+    title = _title(parser) if "head only" in signs else None
     in_head = simple and "plain head" in signs and "late" not in signs
     apart = "head only" in signs and not in_head and (body is None or body.css_matches(_HEAD_ONLY))
     mark = _mark(root, title, signs, apart=apart)
     if "link" in signs or "target" in signs:
-        _take_links(page, root.css(_TARGET if "target" in signs else "a[href]"), mark, limits)
+        # `tags` needs no machinery for selectors
+        _take_links(page, root.css(_TARGET) if "target" in signs else parser.tags("a"), mark, limits)
     text = (root if mark or body is None else body).text()
     if "lines" in signs:  # preformatted: line ends of the source may matter
         text = text.replace("\n", BREAK)
@@ -190,6 +191,12 @@ def _sorted(text: str, mark: str) -> tuple[str, str, str]:
     return "".join(own), "".join(quoted), "".join(hidden)
 
 
+def _title(parser: LexborHTMLParser) -> LexborNode | None:
+    """The title in the head of the page."""
+    head = parser.head.mem_id if parser.head else 0
+    return next((node for node in parser.tags("title") if node.parent and node.parent.mem_id == head), None)
+
+
 def _write_out_pictures(root: LexborNode) -> None:
     """Put the alternative texts of pictures in links where the reader sees the pictures."""
     links = {node.mem_id for node in root.css("a[href]")}
@@ -207,10 +214,15 @@ def _write_out_pictures(root: LexborNode) -> None:
 
 def _take_links(page: Page, nodes: list[LexborNode], mark: str, limits: Limits) -> None:
     """The targets of links and forms, with what the reader sees of them."""
-    left = _LINK_TEXTS
-    for node in nodes[: limits.links]:
+    left, most = _LINK_TEXTS, len(page.links) + limits.links
+    for node in nodes:
         tag, attributes = node.tag or "", node.attrs
-        url = _target(attributes.get(_TARGETS[tag]) or "")
+        url = attributes.get(_TARGETS[tag])
+        if url is None and tag == "a" and "href" not in attributes:
+            continue
+        if len(page.links) >= most:
+            break
+        url = _target(url or "")
         if tag == "a":
             text = node.text() if left > 0 else ""
             left -= len(text)

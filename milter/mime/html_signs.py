@@ -83,4 +83,4 @@ BREAK = "\f"  # a blank for every HTML parser, so that it changes no tree
 
 def with_breaks(octets: bytes) -> bytes:
     """The source with a BREAK before the tags of every block. Only for sources that are not TRICKY: there no "<" stands inside a tag."""
-    return _BLOCK_TAG.sub(b"\f<", octets)
+    return b"\f<".join(_BLOCK_TAG.split(octets))  # quicker than `sub`
