@@ -38,6 +38,10 @@ class Family:
 _INSURERS = ("insurers",)
 _CLASSES = ("2xx", "4xx", "5xx")
 _UNSCANNED = ("paused", "internal", "authenticated", "bug")
+_LIMITS = tuple(
+    f"smtp.{name}"
+    for name in ("max_connections", "max_client_connections", "max_mails", "max_recipients", "max_errors", "idle_seconds", "min_octets_per_second")
+)
 _COUNTED: tuple[Family, ...] = tuple(
     Family(name, "counter", text, labels)
     for name, text, labels in (
@@ -74,6 +78,7 @@ _COUNTED: tuple[Family, ...] = tuple(
         ),
         ("dns_cache_hits_total", "Questions that were answered without asking the DNS.", {}),
         ("reloads_total", "Reloads of registry, rules, policy and settings by result; `refused` kept the old ones.", {"result": ("done", "refused")}),
+        ("limits_total", "Times that a limit of the settings stopped a client, by its key.", {"limit": _LIMITS}),
         ("worker_deaths_total", "Workers that ended although nobody told them to.", {}),
         ("children_killed_total", "Children for the content of mails that were killed for their time or memory.", {}),
         ("bugs_total", "Errors of our own that were caught, each with a log line `bug`.", {}),
@@ -122,6 +127,7 @@ class Metrics:
             "mail": self._mail,
             "counts": self._sums,
             "reload": self._reload,
+            "limit": lambda event: self._add("limits_total", event.get("limit", ""), by=event.get("times", 1)),
             "worker died": self._death,
             "bug": lambda event: self._add("bugs_total"),
         }

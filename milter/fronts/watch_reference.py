@@ -33,6 +33,7 @@ _EVENTS: Mapping[str, str] = {
     "reload": "how it ended: `result` is `done` (`sets`, `kept`: settings that need a restart) or `refused` (`problems`; the old sets stay in force)",
     "pause": "judging is switched off for `seconds`; mails pass with `unscanned` set to `paused`",
     "resume": "judging is on again",
+    "limit": "a limit stopped clients: `limit` (the setting's key), `client` (the last one), `times`",
     "worker started": "a worker took a dead one's place: `pid`, `instead_of`",
     "worker died": "a worker ended by itself: `pid`, `exit_code` (negative: the signal), `mails` it had under way, each with a line of its own",
     "worker hangs": "a worker said nothing for `seconds` and is killed",

@@ -153,10 +153,19 @@ def test_other_events() -> None:
         {"event": "reload", "result": "refused"},
         {"event": "worker died", "pid": 5, "exit_code": -9},
         {"event": "bug", "place": "x"},
+        {"event": "limit", "limit": "smtp.max_connections", "client": "192.0.2.1", "times": 7},
+        {"event": "limit", "limit": "smtp.unknown", "client": "192.0.2.1"},
         {"event": "listening"},
         {},
     )
-    assert series(built) == {"reloads_total[done]": 1, "reloads_total[refused]": 1, "worker_deaths_total": 1, "bugs_total": 1}
+    assert series(built) == {
+        "reloads_total[done]": 1,
+        "reloads_total[refused]": 1,
+        "worker_deaths_total": 1,
+        "bugs_total": 1,
+        "limits_total[smtp.max_connections]": 7,
+        "limits_total[other]": 1,
+    }
 
 
 @pytest.mark.parametrize(
