@@ -148,6 +148,11 @@ class Inbox(Generic[S]):
             self._sink.close()
         self._make_sink = self._sink = None
 
+    def skip(self) -> None:
+        """Forget the mail that is coming, octet for octet as it comes. At its end `data` says TOO_BIG."""
+        self._is_skipping = True
+        self.abandon()
+
     def _go_on(self) -> None:
         """The end has not come: keep what is needed to find it."""
         buffer = self._buffer

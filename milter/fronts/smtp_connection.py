@@ -20,7 +20,8 @@ from milter.fronts.smtp_contract import Options
 from milter.model.reply import Reply, reply
 
 _PENDING = 65_536  # command octets that may wait; beyond it the client must
-_BOGUS = 10
+_SILENT = reply(421, "4.4.2", "Silent for too long", cause="the client was silent for too long")
+_SLOW = reply(421, "4.4.2", "Too slow; please try again later", cause="the client sent too slowly")
 # BDAT: the octets of a chunk would follow and be taken for commands; the others are HTTP, sent here by a browser.
 _HANG_UP = frozenset((b"BDAT", b"CONNECT", b"GET", b"POST"))
 
@@ -44,8 +45,12 @@ class House(Protocol):
         """Told when it is gone."""
         ...
 
-    def is_full(self) -> bool:
-        """Whether there are too many connections."""
+    def refusal(self, connection: SmtpConnection) -> Reply | None:
+        """What a new client hears that is one too many."""
+        ...
+
+    def limited(self, setting: str, connection: SmtpConnection) -> None:
+        """Told of a client that has reached a limit."""
         ...
 
     def broke(self, error: BaseException) -> None:
@@ -79,9 +84,12 @@ class SmtpConnection(aiosmtpd.SMTP):
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._expires: float | None = None
+        self._too_late = _SILENT
+        self._ended: Reply | None = None  # what we said when we ended it
         self._is_over = False
         self._is_slow = False
-        self._bogus = 0
+        self._errors = 0
+        self._received = 0  # octets of the mail that comes
 
     def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
         """What serves this verb (upper case)."""
@@ -108,6 +116,7 @@ class SmtpConnection(aiosmtpd.SMTP):
     def data_received(self, data: bytes) -> None:
         """Octets came."""
         self._inbox.feed(data)
+        self._received += len(data)
         if self._waiter is not None:
             self._wake()
         elif len(self._inbox) > _PENDING and self._client is not None:
@@ -163,6 +172,12 @@ class SmtpConnection(aiosmtpd.SMTP):
 
     def _say(self, answer: Reply) -> None:
         self._out.append(answer.octets)
+        if answer.code >= 500 and not self._may_err():
+            self._errors += 1
+
+    def _may_err(self) -> bool:
+        """Whether a refusal is no error of this client: it passes on what others want."""
+        return False
 
     async def push(self, status: str | bytes) -> None:
         """Say one line."""
@@ -174,10 +189,13 @@ class SmtpConnection(aiosmtpd.SMTP):
                 self._client.write(b"".join(self._out))
             self._out.clear()
 
-    async def _more(self) -> None:
-        """Send all answers (RFC 2920 §3.2: together), then wait until the client has said more. Raises Gone when it will not."""
+    async def _more(self, until: float, too_late: Reply = _SILENT) -> None:
+        """Send all answers (RFC 2920 §3.2: together), then wait until the client has said more. Raises Gone when it will not.
+
+        At `until` (loop time) it hears `too_late`.
+        """
         self._flush()
-        self._expires = self.loop.time() + self._house.options.idle_seconds
+        self._expires, self._too_late = until, too_late
         if self._is_slow:
             await self._writer.drain()
         if self._house.is_stopping and not self._is_busy():
@@ -193,38 +211,59 @@ class SmtpConnection(aiosmtpd.SMTP):
             self._waiter = None
         self._expires = None
 
+    async def _more_of_mail(self, waited: float) -> float:
+        """Wait for more of a mail; the seconds that its client has let us wait for it in all. `waited` are those before."""
+        options = self._house.options
+        now = self.loop.time()
+        slow = options.grace_seconds + self._received / options.min_octets_per_second - waited
+        if slow < options.idle_seconds:
+            await self._more(now + slow, _SLOW)
+        else:
+            await self._more(now + options.idle_seconds)
+        return waited + self.loop.time() - now
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         # One timer that looks at the time when it fires; none runs out while a mail is handled.
-        self._timeout_handle = self.loop.call_later(duration or self._house.options.idle_seconds, self._timeout_cb)
+        options = self._house.options
+        longest = min(options.idle_seconds, options.grace_seconds)
+        self._timeout_handle = self.loop.call_later(longest if duration is None else min(duration, longest), self._timeout_cb)
 
     def _timeout_cb(self) -> None:
-        left = self._house.options.idle_seconds if self._expires is None else self._expires - self.loop.time()
-        if left > 0:
+        left = None if self._expires is None else self._expires - self.loop.time()
+        if left is None or left > 0:
             self._reset_timeout(left)
         elif self._client is not None:
             self._is_over = True
-            self._say(reply(421, "4.4.2", "Silent for too long"))
-            if self._client.get_write_buffer_size():
+            if self._ended is not None or self._client.get_write_buffer_size():
                 self._client.abort()  # it does not even read
+            else:
+                self._reset_timeout()
+            self._ended = self._ended or self._too_late
+            self._house.limited("smtp.min_octets_per_second" if self._too_late is _SLOW else "smtp.idle_seconds", self)
+            self._say(self._too_late)
             self._wake()
 
     # -- the conversation --
 
     async def _handle_client(self) -> None:
         try:
-            if self._house.is_full():
-                self._say(reply(421, "4.7.0", "Too many connections; please try again later"))
+            refusal = self._house.refusal(self)
+            if refusal is not None:
+                self._say(refusal)
                 return
             self._say(Reply(220, (f"{self.hostname} ESMTP insurer-milter",)))
+            until = 0.0  # when the command that we wait for must be there whole
             while True:
                 line = self._inbox.line()
                 if line is None:
-                    await self._more()
+                    until = until or self.loop.time() + self._house.options.idle_seconds
+                    await self._more(until)
                 else:
+                    until = 0.0
                     await self._obey(line)
         except (Gone, ConnectionError):
             pass
@@ -232,9 +271,15 @@ class SmtpConnection(aiosmtpd.SMTP):
             self._reset()
             self._flush()
             if self._client is not None:
+                self._ended, self._too_late = self._ended or _SILENT, _SILENT
+                self._expires = self.loop.time() + self._house.options.grace_seconds  # for reading what we said
                 self._client.close()
 
     async def _obey(self, line: bytes | Fault) -> None:
+        if self._errors >= self._house.options.max_errors:
+            self._house.limited("smtp.max_errors", self)
+            self._say(reply(421, "4.7.0", "Too many errors"))
+            raise Gone
         if isinstance(line, Fault):
             self._say(reply(500, "5.5.2", f"Not understood: {line}"))
             if line is Fault.BARE_LF:
@@ -265,8 +310,5 @@ class SmtpConnection(aiosmtpd.SMTP):
         if verb in _HANG_UP:
             self._say(reply(502, "5.5.1", "Not offered here; closing the connection"))
             raise Gone
-        self._bogus += 1
-        if self._bogus > _BOGUS:
-            self._say(reply(421, "4.7.0", "Too many unknown commands"))
-            raise Gone
+        self._errors += self._may_err()  # this one is its own, whoever it is
         self._say(reply(500, "5.5.2", "Unknown command"))

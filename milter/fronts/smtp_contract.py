@@ -11,7 +11,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Literal, TypeVar
 
-from milter.model.mail import Mail
+from milter.model.mail import Mail, Params
 from milter.model.quick import quick
 from milter.model.verdict import Decision
 
@@ -32,9 +32,25 @@ class Options:
     max_octets: int = 52_428_800
     max_recipients: int = 1_000
     max_connections: int = 200
+    max_client_connections: int = 50
+    max_mails: int = 1_000
+    max_errors: int = 20
+    max_received: int = 50
+    max_in_flight: int = 100
+    memory_octets: int = 134_217_728
+    wait_seconds: float = 20.0
     idle_seconds: float = 300.0
+    min_octets_per_second: int = 500
+    grace_seconds: float = 60.0
     answer_seconds: float = 95.0
+    bypass_clients: tuple[str, ...] = ()
+    bypass_authenticated: bool = False
     log_addresses: Literal["masked", "full"] = "masked"
+
+    @property
+    def small_octets(self) -> int:
+        """A mail up to this size needs no room of its own: all connections together cannot hold more of them than `memory_octets`."""
+        return min(262_144, self.memory_octets // max(self.max_connections, 1))
 
 
 def _key(default: T, doc: str) -> T:
@@ -74,7 +90,9 @@ class MailRecord:
     code: int = _key(0, "SMTP code of our answer to the mail. Absent when the client was gone before.")
     next_hop: str = _key("", "The next hop's own last reply to the mail: code, enhanced code, and of its text the usual words (`…` for all others).")
     next_hop_id: str = _key("", "The queue id that the next hop named in it.")
-    in_doubt: bool = _key(False, "True when the next hop was silent after the final dot: it may have the mail all the same (RFC 1047).")
+    in_doubt: bool = _key(
+        False, "True when nobody knows whether the mail arrived: no answer after the final dot (RFC 1047), or its worker died then."
+    )
     quarantine_id: str = _key("", "The id in the quarantine when it was held.")
     cause: str = _key("", "What went wrong on the way, in our own words.")
     sets: str = _key("", "Short hashes of registry, rules and policy that judged it.")
@@ -106,13 +124,19 @@ STAGES: Mapping[str, str] = MappingProxyType(
 Judge = Callable[[Mail], Awaitable[Decision]]
 """Never raises (but for cancellation): `pipeline.judge` with its kit."""
 
-Quarantine = Callable[[Mail, Decision, bytes], Awaitable[str]]
+Unjudged = Callable[[Mail, str], Decision]
+"""The decision for a mail that goes through unjudged, and why."""
+
+Quarantine = Callable[[Mail, Decision, bytes, Params], Awaitable[str]]
 """Store durably and give the id. The octets are the mail as it would have been delivered, edits and Received included and fit for DATA
 (of a large mail only its beginning, with all that is inserted);
 `mail.raw` is the mail as received. Raises QuarantineError: then the client gets 451."""
 
 Journal = Callable[[MailRecord], None]
 """Called once a mail: after its answer is decided, or when it was given up."""
+
+Limited = Callable[[str, str], None]
+"""Told of a limit that stopped a client before there was a mail: the key of the setting and the client's IP address."""
 
 Broke = Callable[[BaseException], None]
 """Told of our own bugs in the session; the client gets 451 4.3.0."""

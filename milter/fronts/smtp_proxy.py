@@ -188,7 +188,9 @@ class SmtpProxy:
             has_turn = self._turns.take_now(1) or await self._turns.take(1)
             if not has_turn:
                 raise _Busy
-            decision = self._bypassed(mail, peer) or await self._patience.wait(self._judge(mail), until)
+            decision = self._bypassed(mail, peer)
+            if decision is None:
+                decision = await self._patience.wait(self._judge(mail), until)
             judged = time.perf_counter()
             self.place.mark(slot, Stage.STORING if decision.action is Action.QUARANTINE else Stage.DELIVERING)
             outcome = await self._act(mail, decision, transaction, params, until, protocol=protocol, peer=peer)

@@ -18,12 +18,14 @@ from milter.actions.transaction import Recipient, Transaction, trouble
 from milter.adapters.board import Place
 from milter.adapters.lane import Lane
 from milter.errors import NextHopError
-from milter.fronts import large_mail, paths, xforward
+from milter.fronts import hops, large_mail, paths, xforward
+from milter.fronts.gate import Gate
 from milter.fronts.inbox import Fault
 from milter.fronts.large_mail import LargeMail
 from milter.fronts.paths import Path
+from milter.fronts.room import Room
 from milter.fronts.smtp_connection import Gone, House, SmtpConnection
-from milter.model.mail import Connection, Envelope, Mail
+from milter.model.mail import Connection, Envelope, Mail, Params
 from milter.model.reply import Reply, reply
 
 _OK = reply(250, "2.0.0", "Ok")
@@ -38,6 +40,7 @@ class Door(House, Protocol):
     next_hop: NextHop
     lane: Lane
     place: Place
+    memory: Gate
 
     def is_trusted(self, peer: str) -> bool:
         """Whether this address may say who its client is."""
@@ -51,7 +54,7 @@ class Door(House, Protocol):
         """Told of a mail that ends without a judgement; `answer` is None when the client is gone."""
         ...
 
-    async def finish(self, mail: Mail, transaction: Transaction, *, protocol: str, peer: str, slot: int, began: float) -> Reply:
+    async def finish(self, mail: Mail, transaction: Transaction, params: Params, *, protocol: str, peer: str, slot: int, began: float) -> Reply:
         """Judge a mail and do what was decided; the answer for the client."""
         ...
 
@@ -68,6 +71,10 @@ class SmtpSession(SmtpConnection):
         self._is_utf8 = False
         self._is_told = False
         self._slot = -1  # the mail's on the board
+        self._mails = 0
+        self._parameters: tuple[bytes, ...] = ()
+        self._recipient_parameters: list[tuple[bytes, ...]] = []
+        self._room = Room(door.memory, door.place, door.options)
 
     def _command(self, verb: bytes) -> Callable[[str | None], Awaitable[None]] | None:
         method = _COMMANDS.get(verb)
@@ -76,6 +83,9 @@ class SmtpSession(SmtpConnection):
     @cached_property
     def _is_trusted(self) -> bool:
         return self._door.is_trusted(self.peer)
+
+    def _may_err(self) -> bool:
+        return self._is_trusted
 
     def _is_busy(self) -> bool:
         return self._transaction is not None
@@ -87,6 +97,7 @@ class SmtpSession(SmtpConnection):
         if self._slot >= 0:
             self._door.place.end(self._slot)
             self._slot = -1
+        self._room.clear()
         self.envelope = self._create_envelope()
         self._xforward = {}
         self._is_utf8 = False
@@ -144,11 +155,14 @@ class SmtpSession(SmtpConnection):
         if self._transaction is not None:
             self._say(reply(503, _BAD_SEQUENCE, "MAIL inside a mail"))
             return
+        self._only_so_many_mails()
+        self._is_told = False
         path = self._sender(arg)
         if isinstance(path, Reply):
+            if path.cause:
+                self._tell(path)
             self._say(path)
             return
-        self._is_told = False
         self._is_utf8 = path.parameter("SMTPUTF8") is not None
         read = self._waiting_recipients([])
         begun = await self._door.next_hop.begin(
@@ -163,6 +177,9 @@ class SmtpSession(SmtpConnection):
                 self._say(_NO_MAIL)
             return
         self._transaction = begun
+        self._mails += 1
+        self._parameters = path.parameter_octets
+        self._recipient_parameters = []
         self.envelope.mail_from = path.address
         self._say(begun.accepted)
         if read:
@@ -175,8 +192,10 @@ class SmtpSession(SmtpConnection):
         size = path.parameter("SIZE")
         if size is not None and not (size.isascii() and size.isdigit() and len(size) <= 20):
             return reply(501, "5.5.4", "SIZE without a number")
-        if size is not None and int(size) > self._door.options.max_octets:
-            return reply(552, "5.3.4", "Mail bigger than allowed")
+        if size is not None:
+            self._room.announced = int(size)
+            if self._room.announced > self._door.options.max_octets:
+                return _TOO_BIG
         if path.parameter("SMTPUTF8") is None and not path.address.isascii():
             return _NEEDS_UTF8
         return path
@@ -202,6 +221,7 @@ class SmtpSession(SmtpConnection):
             answer = one if isinstance(one, Reply) else next(answers)
             if isinstance(one, Path) and answer.is_positive:
                 self.envelope.rcpt_tos.append(one.address)
+                self._recipient_parameters.append(one.parameter_octets)
             elif answer.cause:
                 self._tell(answer)
             self._say(answer)
@@ -219,6 +239,7 @@ class SmtpSession(SmtpConnection):
         if not (self._is_utf8 or path.address.isascii()):
             return _NEEDS_UTF8
         if len(self.envelope.rcpt_tos) + before >= self._door.options.max_recipients:
+            self._door.limited("smtp.max_recipients", self)
             return reply(452, "4.5.3", "Too many recipients")
         return path
 
@@ -234,6 +255,8 @@ class SmtpSession(SmtpConnection):
             self._give_up(trouble(NextHopError(transaction.failure)))
         elif not self.envelope.rcpt_tos:
             self._say(reply(554, _BAD_SEQUENCE, "No valid recipients"))
+        elif not await self._room.begin():
+            self._give_up(_NO_ROOM)
         else:
             self._say(_GO)
             self._slot = self._door.place.begin()
@@ -243,21 +266,29 @@ class SmtpSession(SmtpConnection):
                 self._give_up(taken)
                 return
             mail = self._mail(taken.proper, self.envelope.mail_from, received=None if taken.proper is taken.received else taken.received)
-            answer = await self._door.finish(mail, transaction, protocol=self._protocol(), peer=self.peer, slot=self._slot, began=began)
-            self._reset()
+            params = Params(self._parameters, tuple(self._recipient_parameters))
+            answer = await self._door.finish(mail, transaction, params, protocol=self._protocol(), peer=self.peer, slot=self._slot, began=began)
             self._say(answer)
+            self._flush()  # until it is out, the board shows the mail: were we killed, its client would send it again
+            self._reset()
 
     async def _content(self) -> bytes | LargeMail | Fault:
-        inbox = self._inbox
-        inbox.begin_data(self._door.options.max_octets, self._large_mail)
+        inbox, options = self._inbox, self._door.options
+        inbox.begin_data(options.max_octets, self._large_mail)
+        self._received = len(inbox)
+        waited = 0.0
         try:
             while (content := await self._door.lane.slice(inbox.data) if inbox.is_large else inbox.data()) is None:
-                await self._more()
+                if not self._room.is_enough(self._received) and not await self._room.grow():
+                    inbox.skip()  # nothing was read meanwhile
+                waited = await self._more_of_mail(waited)
         except (Gone, ConnectionError):
-            self._tell(None, "the client left before the end of the mail")
+            self._tell(self._ended, "the client left before the end of the mail")
             raise
         finally:
             inbox.abandon()  # does nothing when the mail is there
+        if not isinstance(content, Fault):
+            self._room.settle(len(content))
         return content
 
     def _large_mail(self) -> LargeMail:
@@ -266,11 +297,17 @@ class SmtpSession(SmtpConnection):
     async def _taken(self, content: bytes | LargeMail | Fault) -> large_mail.Taken | Reply:
         """The mail, or why it cannot be taken as it came. NUL has no other form, so it is refused always."""
         options = self._door.options
+        if self._room.is_refused:
+            return _NO_ROOM
         if isinstance(content, Fault) or len(content) > options.max_octets:
-            return reply(552, "5.3.4", "Mail bigger than allowed", cause="bigger than allowed")
+            return _TOO_BIG
         taken = await large_mail.take(content, self._door.lane, normalise=options.line_ends == "normalise")
         stray = taken.stray
         if stray is None:
+            if hops.are_too_many(taken.proper, options.max_received):
+                return reply(
+                    554, "5.4.6", "Too many hops: the mail goes round in a circle", cause=f"more than {options.max_received} Received fields"
+                )
             return taken if taken.is_readable else _BIG_HEADER
         return reply(550, "5.5.2", f"{stray.name} in line {stray.line} of the mail; lines end in <CR><LF>", cause=f"{stray.name} in the mail")
 
@@ -305,8 +342,16 @@ class SmtpSession(SmtpConnection):
 
     async def smtp_RSET(self, arg: str | None) -> None:
         """RFC 5321 §4.1.1.5."""
+        self._only_so_many_mails()
         self._reset()
         self._say(_OK)
+
+    def _only_so_many_mails(self) -> None:
+        """RFC 5321 §3.8: 421 may answer any command. Between mails, so that nothing is lost and a client that keeps connections opens another."""
+        if self._mails >= self._door.options.max_mails:
+            self._door.limited("smtp.max_mails", self)
+            self._say(reply(421, "4.7.0", "Enough mails on this connection; please open another one"))
+            raise Gone
 
     async def smtp_NOOP(self, arg: str | None) -> None:
         """RFC 5321 §4.1.1.9."""
@@ -326,11 +371,14 @@ class SmtpSession(SmtpConnection):
         self._say(reply(214, "2.0.0", f"See RFC 5321; commands: {' '.join(verb.decode('ascii') for verb in _COMMANDS)}"))
 
     async def smtp_EXPN(self, arg: str | None) -> None:
-        """Never offered, like AUTH and STARTTLS."""
+        """Never offered, like STARTTLS."""
         self._say(reply(502, "5.5.1", "Not offered here"))
 
-    smtp_AUTH = smtp_EXPN
     smtp_STARTTLS = smtp_EXPN
+
+    async def smtp_AUTH(self, arg: str | None) -> None:
+        """RFC 4954 §4: who has a password gives it to the mail server before us. A client that sends it nevertheless is not told that it is wrong."""
+        self._say(reply(502, "5.5.1", "AUTH is not offered here; log in at your mail server"))
 
 
 def _asked(read: list[Path | Reply]) -> list[Recipient]:
@@ -339,6 +387,8 @@ def _asked(read: list[Path | Reply]) -> list[Recipient]:
 
 
 _BIG_HEADER = reply(552, "5.3.4", "Header section bigger than allowed", cause="header section bigger than allowed")
+_TOO_BIG = reply(552, "5.3.4", "Mail bigger than allowed", cause="bigger than allowed")
+_NO_ROOM = reply(452, "4.3.1", "No memory for a mail of this size now; please try again later", cause="no memory for mails in flight")
 _NO_MAIL = reply(503, _BAD_SEQUENCE, "MAIL first")
 _NEEDS_UTF8 = reply(553, "5.6.7", "Address beyond ASCII without SMTPUTF8")
 _COMMANDS = {name.removeprefix("smtp_").encode(): method for name, method in vars(SmtpSession).items() if name.startswith("smtp_")}

@@ -7,6 +7,8 @@ Knows the parts of the service and how they are wired. Must not know how the par
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import errno
 import os
 import signal
 import socket
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from milter import app, pipeline
 from milter.adapters import log
@@ -21,21 +24,25 @@ from milter.adapters.board import Board, Place
 from milter.adapters.dns_cache import CachingResolver
 from milter.errors import MilterError
 from milter.fronts import channel, listen, smtp_proxy, upkeep
+from milter.fronts.notices import Notices
 from milter.fronts.smtp_contract import MailRecord, Options
-from milter.model.mail import Mail
+from milter.model.mail import Mail, Params
 from milter.model.verdict import Decision
 from milter.quarantine.store import Store
-from milter.settings.model import Settings
+from milter.settings.model import Settings, Smtp
 
 DRAIN_SECONDS = 60.0
 PROBE_SECONDS = 2.0
+NO_HANDLES = "no file descriptors"
+_ORDINARY = frozenset(("smtp.max_mails",))  # limits that honest clients reach
+_SAME = {field.name for field in dataclasses.fields(Options)} & {field.name for field in dataclasses.fields(Smtp)}
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
     """What the parent gives a worker: its index, its end of the channel, its listening sockets, its place on the board.
 
-    `paused_until` (seconds since 1970) is 0 when judging is on.
+    `paused_until` is on the clock of `time.monotonic`; judging is on when it is over.
     """
 
     index: int
@@ -100,9 +107,11 @@ class _Worker:
         self._go = asyncio.Event()
         self._stop = asyncio.Event()
         self._intake = channel.Intake(seat.end, self._told)
+        self._notices = Notices(self._limited)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._complain)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         self._outbox.attach(loop)
         loop.add_reader(self._seat.end.fileno(), self._on_channel)
@@ -167,27 +176,42 @@ class _Worker:
         settings = self._settings
 
         async def judge(mail: Mail) -> Decision:
-            if self._paused_until > time.time():
+            if self._paused_until > time.monotonic():
                 return pipeline.unjudged(mail, kit, "paused")
             return await pipeline.judge(mail, kit)
 
-        async def hold(mail: Mail, decision: Decision, content: bytes) -> str:
-            return await store.add(mail, decision, top_field(content))
+        async def hold(mail: Mail, decision: Decision, content: bytes, params: Params) -> str:
+            return await store.add(mail, decision, top_field(content), params)
 
-        options = Options(
-            hostname=app.hostname(settings),
-            trusted_peers=settings.smtp.trusted_peers,
-            line_ends=settings.smtp.line_ends,
-            max_octets=settings.smtp.max_octets,
-            max_recipients=settings.smtp.max_recipients,
-            max_connections=settings.smtp.max_connections,
-            idle_seconds=settings.smtp.idle_seconds,
-            log_addresses=settings.log.addresses,
-        )
         seat = self._seat
         return smtp_proxy.SmtpProxy(
-            options, judge, hold, app.build_next_hop(settings), self._journal, broke=self._broke, board=seat.board, place=seat.place
+            proxy_options(settings),
+            judge,
+            hold,
+            app.build_next_hop(settings),
+            self._journal,
+            broke=self._broke,
+            limited=self._notices.happened,
+            unjudged=lambda mail, why: pipeline.unjudged(mail, kit, why),
+            board=seat.board,
+            place=seat.place,
         )
+
+    def _limited(self, setting: str, client: str, times: int) -> None:
+        if setting == NO_HANDLES:
+            meaning = "new connections wait or are cut; raise LimitNOFILE of the service, or lower smtp.max_connections"
+            self._logger.error(NO_HANDLES, times=times, meaning=meaning)
+            return
+        write = self._logger.info if setting in _ORDINARY else self._logger.warning
+        write("limit", limit=setting, client=client, times=times)
+
+    def _complain(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """What goes wrong in the event loop itself, without its words, which name peers."""
+        bug = context.get("exception")
+        if isinstance(bug, OSError) and bug.errno in (errno.EMFILE, errno.ENFILE):
+            self._notices.happened(NO_HANDLES, "")
+        else:
+            self._logger.error("bug", place=log.bug_place(bug) if bug else "event loop")
 
     def _journal(self, record: MailRecord) -> None:
         self._outbox.put(log.line("mail", record.line()))
@@ -197,6 +221,19 @@ class _Worker:
 
     def _broke(self, bug: BaseException, queue_id: str = "") -> None:
         self._logger.error("bug", **log.facts({"place": log.bug_place(bug), "queue_id": queue_id}))
+
+
+def proxy_options(settings: Settings) -> Options:
+    """What the SMTP proxy is told of the settings."""
+    smtp = settings.smtp
+    same: dict[str, Any] = {name: getattr(smtp, name) for name in _SAME}  # Any: of all types
+    return Options(
+        hostname=app.hostname(settings),
+        bypass_clients=smtp.bypass.clients,
+        bypass_authenticated=smtp.bypass.authenticated,
+        log_addresses=settings.log.addresses,
+        **same,
+    )
 
 
 def top_field(content: bytes) -> bytes:

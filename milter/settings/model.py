@@ -30,6 +30,23 @@ def _setting(
 
 
 @dataclass(frozen=True, slots=True)
+class Bypass:
+    """Mail that is delivered unjudged, with `unscanned=internal` or `unscanned=authenticated` in our header and in the log."""
+
+    clients: tuple[str, ...] = _setting(
+        (),
+        "Addresses and networks of clients whose mail is not judged. The client is the one that XFORWARD names where a listed peer says it, else the"
+        " one that is connected.",
+        form="network",
+    )
+    authenticated: bool = _setting(
+        False,
+        "Mail of users who logged in is not judged: a listed peer's topmost Received field says `with ESMTPA`, `ESMTPSA`, `UTF8SMTPA` or `UTF8SMTPSA`"
+        " (RFC 3848). Only where that peer always puts its own Received on top, as Postfix does; where it is taken out again, a sender can write it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Smtp:
     """The SMTP proxy: where it listens, where it delivers, and what it takes."""
 
@@ -50,11 +67,46 @@ class Smtp:
     )
     max_octets: int = _setting(52_428_800, "Largest mail that is taken, in octets; announced as SIZE.", least=65_536, most=1_073_741_824)
     max_recipients: int = _setting(1_000, "Most recipients of one mail; beyond it 452.", least=100, most=100_000)
-    max_connections: int = _setting(200, "Most connections at once; beyond it 421.", least=1, most=100_000)
-    idle_seconds: float = _setting(300.0, "A client that stays silent this long is disconnected (RFC 5321 §4.5.3.2.7).", least=1, most=3_600)
+    max_connections: int = _setting(200, "Most connections at once to all workers; beyond it 421.", least=1, most=100_000)
+    max_client_connections: int = _setting(
+        50,
+        "Most connections at once of one client (an IPv4 address, an IPv6 /64 network); beyond it 421. Does not hold for `trusted_peers`, which speak"
+        " for many.",
+        least=1,
+        most=100_000,
+    )
+    max_mails: int = _setting(1_000, "Most mails of one connection; the client then hears 421 between two mails.", least=1, most=1_000_000)
+    max_errors: int = _setting(
+        20, "After so many 5xx answers a connection is ended with 421; of `trusted_peers` only unknown commands count.", least=1, most=10_000
+    )
+    max_received: int = _setting(50, "A mail with more Received fields goes round in a circle: 554 5.4.6.", least=10, most=1_000)
+    max_in_flight: int = _setting(
+        100, "Most mails that are judged, delivered or stored at once by all workers; others wait `wait_seconds`, then 451.", least=1, most=100_000
+    )
+    memory_octets: int = _setting(
+        134_217_728,
+        "Room for large mails in flight, all workers together, in octets of mail: one that does not fit waits `wait_seconds`, then 452. Mails up to"
+        " 262144 octets (or this divided by `max_connections`, if that is less) always go on, beside it. A mail that does not say its SIZE counts as"
+        " one of `max_octets` once it is larger.",
+        least=1_048_576,
+        most=1_099_511_627_776,
+    )
+    wait_seconds: float = _setting(20.0, "How long a mail waits for its turn or for room.", least=0, most=60)
+    idle_seconds: float = _setting(
+        300.0,
+        "A client that has not sent a whole command, or no octet of its mail, or that has not read our answers for this long is disconnected with 421"
+        " (RFC 5321 §4.5.3.2.7).",
+        least=1,
+        most=3_600,
+    )
+    min_octets_per_second: int = _setting(
+        500, "A client that sends its mail more slowly than this on the whole is disconnected with 421.", least=1, most=1_000_000
+    )
+    grace_seconds: float = _setting(60.0, "So long it may be slower than that.", least=1, most=3_600)
     next_hop_seconds: float = _setting(
         80.0, "The next hop has this long for each answer; below the 100 s that Postfix gives a before-queue filter.", least=1, most=600
     )
+    bypass: Bypass = _setting(Bypass(), "Mail that is delivered unjudged.")  # noqa: RUF009  # frozen: safe to share
 
 
 @dataclass(frozen=True, slots=True)

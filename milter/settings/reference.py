@@ -75,6 +75,8 @@ def _kind(hint: Any, least: float | None, most: float | None) -> str:  # Any: a 
         return " or ".join(f"`{word}`" for word in typing.get_args(hint))
     if origin is tuple:
         return "list of texts"
+    if hint is bool:
+        return "`true` or `false`"
     word = {int: "whole number", float: "number", str: "text"}[hint]
     return f"{word}, {least:_} to {most:_}" if least is not None else word
 
@@ -85,6 +87,8 @@ def yaml_value(value: Any) -> str:  # Any: a setting's value
         return "[" + ", ".join(yaml_value(item) for item in value) + "]"
     if isinstance(value, str):
         return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
@@ -98,16 +102,20 @@ def example() -> str:
     every = list(options())
     for option in every:
         head, _, name = option.key.rpartition(".")
-        indent = "  " if head else ""
+        indent = _indent(option.key)
         if head != section:
             section = head
             live = any(other.example is not None for other in every if other.key.startswith(head + "."))
-            lines += ["", f"{'' if live else '#'}{head}:"]
+            lines += ["", f"{_indent(head)}{'' if live else '#'}{head.rpartition('.')[2]}:"]
         elif not head:
             lines.append("")
         mark, shown = ("", option.example) if option.example is not None else ("#", option.value if option.sample is None else option.sample)
         lines += [f"{indent}# {option.doc}", f"{indent}{mark}{name}: {yaml_value(shown)}"]
     return "\n".join(lines) + "\n"
+
+
+def _indent(key: str) -> str:
+    return "  " * key.count(".")
 
 
 def reference() -> str:
@@ -132,7 +140,7 @@ def in_force(settings: Settings) -> str:
         head, dot, name = option.key.rpartition(".")
         if head != section:
             section = head
-            lines += [f"{head}:"] if dot else []
-        indent = "  " if dot else ""
+            lines += [f"{_indent(head)}{head.rpartition('.')[2]}:"] if dot else []
+        indent = _indent(option.key)
         lines.append(f"{indent}#{name}: unset" if option.value is None else f"{indent}{name}: {yaml_value(option.value)}")
     return "\n".join(lines) + "\n"

@@ -16,7 +16,7 @@ from milter.fronts import listen
 from milter.fronts.smtp_contract import MailRecord, Options
 from milter.fronts.smtp_proxy import SmtpProxy
 from milter.model.edit import Edit
-from milter.model.mail import Mail
+from milter.model.mail import Mail, Params
 from milter.model.verdict import Action, Decision, Verdict, VerdictKind
 from milter.settings.addresses import HostPort
 from tests.helpers.next_hop import FakeNextHop
@@ -42,6 +42,8 @@ class Stand:
     records: list[MailRecord] = field(default_factory=list)
     bugs: list[BaseException] = field(default_factory=list)
     hold_error: Exception | None = None
+    params: list[Params] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -153,10 +155,11 @@ def _build(next_hop: FakeNextHop, hop: NextHop, options: Options) -> Stand:
         built.judged.append(mail)
         return await built.decide(mail)
 
-    async def hold(mail: Mail, decided: Decision, content: bytes) -> str:
+    async def hold(mail: Mail, decided: Decision, content: bytes, params: Params) -> str:
         if built.hold_error is not None:
             raise built.hold_error
         built.held.append((mail, decided, content))
+        built.params.append(params)
         return "Q1"
 
     proxy = SmtpProxy(
@@ -166,6 +169,8 @@ def _build(next_hop: FakeNextHop, hop: NextHop, options: Options) -> Stand:
         hop,
         lambda record: built.records.append(record),
         broke=lambda bug: built.bugs.append(bug),
+        limited=lambda setting, client: built.limits.append(f"{setting} {client}"),
+        unjudged=lambda mail, why: replace(decision(), unscanned=why),
         new_id=lambda: "ID1",
     )
     built = Stand(next_hop, proxy, 0, passes)

@@ -14,7 +14,7 @@ import pytest
 from milter.actions.transaction import NO_ANSWER, Deadlines
 from milter.errors import QuarantineError
 from milter.fronts.smtp_contract import MailRecord
-from milter.model.mail import Mail
+from milter.model.mail import Mail, Params
 from milter.model.verdict import Action, Decision
 from milter.quarantine.store import Store
 from tests.helpers import held
@@ -141,7 +141,7 @@ def equip(built: Stand, store: Store, ledger: Ledger) -> None:
         ledger.queue_ids[attempt] = mail.queue_id
         return decision(wanted(attempt[0]))
 
-    async def hold(mail: Mail, decided: Decision, content: bytes) -> str:
+    async def hold(mail: Mail, decided: Decision, content: bytes, params: Params) -> str:
         if random.random() < 0.2:
             raise QuarantineError("no room")
         name = await store.add(mail, held.decision())

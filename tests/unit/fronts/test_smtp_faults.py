@@ -9,7 +9,7 @@ import pytest
 from milter.errors import QuarantineError
 from milter.fronts.inbox import Inbox
 from milter.fronts.smtp_contract import Options
-from milter.model.mail import Mail
+from milter.model.mail import Mail, Params
 from milter.model.verdict import Action, Decision
 from tests.helpers.next_hop import FakeNextHop
 from tests.helpers.proxy import SHORT, Client, decides, decision, stand
@@ -309,7 +309,7 @@ async def test_quarantine_stores_too_slowly() -> None:
     """A disk that hangs gives 451 before the client gives up, not silence."""
     async with stand(options=Options("gw.example", answer_seconds=0.1)) as built:
 
-        async def hold(mail: Mail, decided: Decision, content: bytes) -> str:
+        async def hold(mail: Mail, decided: Decision, content: bytes, params: Params) -> str:
             await asyncio.sleep(60)
             return "Q1"
 
