@@ -299,5 +299,6 @@ def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke
         limits=settings.limits,
         on_failure=settings.on_failure,
         judge_seconds=settings.judge_seconds,
+        sets=parts.sets,
         sandbox=sandbox,
     )

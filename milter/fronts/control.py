@@ -94,7 +94,8 @@ async def _answer(parent: Parent, request: channel.Message) -> Answer:
             outcome = await parent.reload()
             return {"ok": not outcome.problems, **_reload(outcome)}
         case {"do": "pause", "seconds": float(seconds) | int(seconds)} if 0 < seconds <= LONGEST_PAUSE:
-            return {"ok": True, "paused_until": _time(parent.pause(seconds))}
+            parent.pause(seconds)
+            return {"ok": True, "paused_until": _paused_until(parent)}
         case {"do": "resume"}:
             parent.pause(0)
             return {"ok": True}
@@ -114,7 +115,7 @@ def status(parent: Parent) -> Answer:
         "version": metadata.version("insurer-milter"),
         "pid": os.getpid(),
         "state": _state(parent),
-        "paused_until": _time(parent.paused_until) if parent.paused_until > now else None,
+        "paused_until": _paused_until(parent),
         "started": _time(parent.started),
         "uptime_seconds": round(now - parent.started, 1),
         "workers": [_worker(one) for one in parent.workers],
@@ -146,7 +147,11 @@ def _worker(one: Worker) -> Answer:
 def _state(parent: Parent) -> str:
     if parent.is_stopping:
         return "draining"
-    return "paused" if parent.paused_until > time.time() else "running"
+    return "paused" if parent.pause_left else "running"
+
+
+def _paused_until(parent: Parent) -> str | None:
+    return _time(time.time() + parent.pause_left) if parent.pause_left else None
 
 
 def _under_way(place: Place) -> Answer:

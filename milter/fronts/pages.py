@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from milter.adapters import log
 from milter.fronts.crew import State
 from milter.fronts.parent import Parent
@@ -28,7 +26,7 @@ def _metrics(parent: Parent) -> bytes:
         mails_in_flight=len(parent.board.mails()),
         mails_in_flight_bytes=parent.board.octets,
         connections=parent.board.connections,
-        paused=parent.paused_until > time.time(),
+        paused=parent.pause_left > 0,
         ready=not _ready(parent).problem,
         start_time_seconds=parent.started,
         sets_loaded_time_seconds=parent.in_force.since,

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from milter import app
-from milter.adapters import clock, memory
+from milter.adapters import memory
 from milter.adapters.board import Board, Place, Stage, UnderWay
 from milter.adapters.metrics import Metrics
 from milter.errors import FileError, MilterError, ServiceError
@@ -64,7 +64,7 @@ class Parent:
         self.in_force = in_force
         self.journal = journal
         self.started = time.time()
-        self.paused_until = 0.0
+        self._paused_until = 0.0  # on the clock of `time.monotonic`, which all processes share and nobody sets
         self.last_reload: Reload | None = None
         self.board = Board(2 * len(sockets) + _SPARE, settings.smtp.max_connections)
         self.workers: list[Worker] = []
@@ -137,7 +137,7 @@ class Parent:
             raise ServiceError("the service is stopping")
 
         def work(end: socket.socket, place: Place) -> int:
-            seat = worker.Seat(index, end, self._sockets[index], self.board, place, self.paused_until)
+            seat = worker.Seat(index, end, self._sockets[index], self.board, place, self._paused_until)
             return worker.run(seat, in_force.loaded, in_force.parts)
 
         try:
@@ -197,8 +197,7 @@ class Parent:
     def _let_go(self, one: Worker) -> None:
         one.state = State.SERVING
         one.tell({"do": "go"})
-        if self.paused_until > time.time():
-            one.tell({"do": "pause", "until": self.paused_until})
+        one.tell({"do": "pause", "until": self._paused_until})
 
     def _on_child(self) -> None:
         for one in crew.reap(self.workers):
@@ -321,21 +320,25 @@ class Parent:
                 now = self._signature
             seen = now
 
-    def pause(self, seconds: float) -> float:
-        """Pass all mail unjudged for a time; when it ends, in seconds since 1970. 0 seconds: judge again."""
-        self.paused_until = clock.now().timestamp() + seconds if seconds > 0 else 0.0
+    @property
+    def pause_left(self) -> float:
+        """Seconds for which mail still passes unjudged, 0 when it is judged."""
+        return max(0.0, self._paused_until - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Pass all mail unjudged for a time; 0 seconds: judge again."""
+        self._paused_until = time.monotonic() + seconds if seconds > 0 else 0.0
         for one in self.workers:
-            one.tell({"do": "pause", "until": self.paused_until})
+            one.tell({"do": "pause", "until": self._paused_until})
         if seconds > 0:
             self.journal.logger.warning("pause", seconds=seconds, meaning="all mail passes unjudged, marked `unscanned`")
-            asyncio.get_running_loop().call_later(seconds, self._pause_over)
+            asyncio.get_running_loop().call_later(seconds, self._pause_over, self._paused_until)
         else:
             self.journal.logger.warning("resume", meaning="mail is judged again")
-        return self.paused_until
 
-    def _pause_over(self) -> None:
-        if self.paused_until and self.paused_until <= time.time() + 1:
-            self.paused_until = 0.0
+    def _pause_over(self, until: float) -> None:
+        if self._paused_until == until:  # else it was ended, or prolonged
+            self._paused_until = 0.0
             self.journal.logger.warning("resume", meaning="the pause is over, mail is judged again")
 
 
