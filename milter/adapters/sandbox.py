@@ -22,6 +22,7 @@ from milter.model.sandbox import Answer, Tasks
 MAX_MESSAGE = 33_554_432  # octets of one message of a child
 MAX_QUESTIONS = 2_000  # of one task
 _STATUS_SECONDS = 10.0
+_REASONS: dict[int, str] = {signal.SIGXCPU: "killed-cpu", signal.SIGKILL: "killed-by-system"}  # the latter by who has too little memory for all
 _AT_ONCE = 262_144  # octets that may be copied on the event loop
 
 
@@ -57,6 +58,7 @@ class Pool:
         self._born = 0
         self._ready: asyncio.Queue[_Child | None] = asyncio.Queue()
         self._children: dict[int, _Child] = {}
+        self._busy: set[int] = set()
         self._ended: set[int] = set()
         self._ends: dict[int, asyncio.Future[int]] = {}
 
@@ -82,7 +84,9 @@ class Pool:
         self._control.close()
         self._control = None
         for child in tuple(self._children.values()):
-            self._release(child)
+            child.talk.shutdown(socket.SHUT_RDWR)  # who listens hears the end, and lets go of it by itself
+            if child.number not in self._busy:
+                self._release(child)
         with suppress(ChildProcessError):
             os.waitpid(self._nurse, 0)
 
@@ -114,6 +118,7 @@ class Pool:
             self.waiting -= 1
         if self.failure or child is None:
             raise SandboxError("sandbox-failed", self.failure)
+        self._busy.add(child.number)
         return child
 
     # -- one task --
@@ -158,9 +163,10 @@ class Pool:
             return _Unborn()
         if not os.WIFSIGNALED(status):
             return SandboxError("crashed", f"the child ended with exit code {os.waitstatus_to_exitcode(status)}")
+        if self.failure:
+            return SandboxError("sandbox-failed", self.failure)
         number = os.WTERMSIG(status)
-        reason = "killed-cpu" if number in (signal.SIGXCPU, signal.SIGKILL) else "crashed"
-        return SandboxError(reason, f"the child ended by {signal.Signals(number).name}")
+        return SandboxError(_REASONS.get(number, "crashed"), f"the child ended by {signal.Signals(number).name}")
 
     # -- children --
 
@@ -231,6 +237,7 @@ class Pool:
 
     def _release(self, child: _Child) -> None:
         self._ended.discard(child.number)
+        self._busy.discard(child.number)
         if self._children.pop(child.number, None) is not None:
             child.talk.close()
             os.close(child.memory)
@@ -246,6 +253,8 @@ class Pool:
 
     async def _status(self, child: _Child) -> int:
         """The wait status of a child that has ended its conversation; it is killed if it still lives."""
+        if self.failure:
+            return int(signal.SIGKILL)
         waiting = self._ends[child.number] = asyncio.get_running_loop().create_future()
         self._say_end(child)
         try:
