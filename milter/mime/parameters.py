@@ -16,7 +16,7 @@ from milter.mime import charsets, encoded_words
 MOST = 100
 _SHORT = 200  # octets of values that are remembered: the same few stand in most mails
 _SIMPLE = re.compile(
-    rb"""\s*+([A-Za-z0-9!#$&^_.+-]++/[A-Za-z0-9!#$&^_.+-]++)\s*+(?:;\s*+([A-Za-z-]++)=(?:"([^"\\=*]*+)"|([^\s;"=*()\\]++))\s*+;?\s*+)?+"""
+    rb"""\s*+([A-Za-z0-9!#$&^_.+-]++/[A-Za-z0-9!#$&^_.+-]++)\s*+(?:;\s*+([A-Za-z-]++)=(?:"([^"\\?*\r\n]*+)"|([^\s;"=*()\\]++))\s*+;?\s*+)?+"""
 )
 _MAIN = re.compile(rb"[^;]*")
 _NAME = re.compile(rb"[;\s]*([^\s;=]*)\s*")

@@ -21,6 +21,8 @@ from milter.mime.parameters import read
         (b'a/b; name="x\\"y;z"', "a/b", {"name": 'x"y;z'}),
         (b"a/b; name=mit blank.pdf", "a/b", {"name": "mit blank.pdf"}),
         (b"a/b; charset=utf-8 format=flowed", "a/b", {"charset": "utf-8"}),
+        (b'multipart/mixed; boundary="=_a=b"', "multipart/mixed", {"boundary": "=_a=b"}),
+        (b'a/b; name="x\r\n y"', "a/b", {"name": "x y"}),
         (b"a/b; name=x; name=y", "a/b", {"name": "x"}),
         (b'a/b; name="never closed; x=y', "a/b", {"name": "never closed; x=y"}),
         (b"a/b;; ;name=x", "a/b", {"name": "x"}),
