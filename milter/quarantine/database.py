@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -34,6 +34,10 @@ _SIDES = ("", "-wal", "-shm")
 
 class DamagedError(QuarantineError):
     """The database's file is broken; the text says what to do."""
+
+
+class ReplacedError(QuarantineError):
+    """Another process put a new database in the place of ours while we wrote; what was written nobody will see."""
 
 
 class _Opened:
@@ -79,23 +83,26 @@ class Database:
     @asynccontextmanager
     async def transaction(self, doing: str) -> AsyncIterator[AsyncConnection]:
         """One writing transaction, committed at the end. Raises QuarantineError with `doing` in its sentence."""
-        async with self._use(doing) as engine, engine.connect() as plain:
-            connection = await plain.execution_options(write=True)
-            async with connection.begin():
-                yield connection
+        async with self._use(doing) as opened:
+            async with opened.engine.connect() as plain:
+                connection = await plain.execution_options(write=True)
+                async with connection.begin():
+                    yield connection
+            if opened.file != _identity(self.path):
+                raise ReplacedError(f"cannot {doing} in {self.root}: the database was replaced meanwhile; try again")
 
     @asynccontextmanager
     async def reading(self, doing: str) -> AsyncIterator[AsyncConnection]:
         """A connection to read with. Raises QuarantineError with `doing` in its sentence."""
-        async with self._use(doing) as engine, engine.connect() as connection:
+        async with self._use(doing) as opened, opened.engine.connect() as connection:
             yield connection
 
     @asynccontextmanager
-    async def _use(self, doing: str) -> AsyncIterator[AsyncEngine]:
+    async def _use(self, doing: str) -> AsyncIterator[_Opened]:
         opened = await self._current()
         opened.users += 1
         try:
-            yield opened.engine
+            yield opened
         except (SQLAlchemyError, OSError) as error:
             told = schema.sentence(doing, self.root, error)
             raise (DamagedError(str(told)) if schema.is_damaged(error) else told) from error
@@ -183,12 +190,18 @@ class Database:
         return schema.engine(self.path, busy_seconds=self._busy_seconds)
 
     async def is_sound(self) -> bool:
-        """Whether SQLite finds nothing wrong in the whole file."""
+        """Whether SQLite finds nothing wrong in the whole file. Raises QuarantineError when it cannot look."""
         try:
-            async with self.reading("check the database") as connection:
-                return (await connection.execute(sa.text("PRAGMA integrity_check(1)"))).scalars().all() == ["ok"]
-        except DamagedError:
-            return False
+            return await asyncio.to_thread(self._integrity) == "ok"
+        except sqlite3.Error as error:
+            if schema.is_damaged(error):
+                return False
+            raise schema.sentence("check the database", self.root, error) from error
+
+    def _integrity(self) -> str:
+        # A connection of its own: those of the engine may hold pages in memory from before the damage.
+        with closing(sqlite3.connect(self.path, timeout=self._busy_seconds)) as connection:
+            return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -26,7 +26,7 @@ from milter.errors import QuarantineError
 from milter.model.mail import Mail, Params
 from milter.model.verdict import Decision
 from milter.quarantine import record, rows, schema
-from milter.quarantine.database import DamagedError, Database, Event, Now
+from milter.quarantine.database import DamagedError, Database, Event, Now, ReplacedError
 from milter.quarantine.entry import Entry, Filter, State, Stats, Trail, checked_id, new_id
 from milter.quarantine.files import Before, Files
 from milter.quarantine.schema import audit, entries, totals
@@ -112,6 +112,8 @@ class Store:
         self._before("commit")
         try:
             try:
+                await self._insert(known, who, what)
+            except ReplacedError:
                 await self._insert(known, who, what)
             except DamagedError:
                 if not self.database.heals:

@@ -58,6 +58,14 @@ def test_an_entry_comes_back() -> None:
     assert record.read(line) == (ENTRY, DIGEST)
 
 
+WRONG_ENVELOPES: list[dict[str, object]] = [
+    {"mail_from": "a>\r\nRCPT TO:<x@y.example"},
+    {"rcpt_to": []},
+    {"rcpt_to": ["a\n"]},
+    {"mail_params": ["RET=HDRS\r\nDATA"]},
+    {"rcpt_params": [["NOTIFY=NEVER X"]]},
+    {"rcpt_params": [[], []]},
+]
 WRONG: list[dict[str, Any]] = [
     {"id": "../../../etc/passwd"},
     {"id": 7},
@@ -81,17 +89,7 @@ WRONG: list[dict[str, Any]] = [
     {"front": "\ud800"},
     {"connection": {}},
     {"envelope": []},
-    *(
-        {"envelope": {"mail_from": "", "rcpt_to": ["a@b.example"], "mail_params": [], "rcpt_params": [], **more}}
-        for more in (
-            {"mail_from": "a>\r\nRCPT TO:<x@y.example"},
-            {"rcpt_to": []},
-            {"rcpt_to": ["a\n"]},
-            {"mail_params": ["RET=HDRS\r\nDATA"]},
-            {"rcpt_params": [["NOTIFY=NEVER X"]]},
-            {"rcpt_params": [[], []]},
-        )
-    ),
+    *({"envelope": {"mail_from": "", "rcpt_to": ["a@b.example"], "mail_params": [], "rcpt_params": [], **more}} for more in WRONG_ENVELOPES),
 ]
 
 
