@@ -45,6 +45,8 @@ def contains(networks: Networks, text: str) -> bool:
 
 
 def _is_logged_in(raw: bytes) -> bool:
+    if raw.startswith((b"\r\n", b"\n")):  # no header section
+        return False
     end = _HEADER_END.search(raw, 0, _SEARCHED)
     found = _RECEIVED.search(raw, 0, end.start() + 1 if end else _SEARCHED)
     if found is None:

@@ -1,0 +1,402 @@
+"""Each limit of the proxy: what the client hears, what the journal hears, and that everybody else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from milter.adapters.board import Scarce
+from milter.fronts.smtp_contract import Options
+from milter.model.mail import Mail, Params
+from milter.model.verdict import Action, Decision
+from tests.helpers.next_hop import FakeNextHop
+from tests.helpers.proxy import Client, Stand, decides, decision, stand
+
+OPTIONS = Options("gw.example")
+STRANGERS = replace(OPTIONS, trusted_peers=("192.0.2.1",))
+ENVELOPE = ("EHLO c.example", "MAIL FROM:<alice@a.example>", "RCPT TO:<bob@b.example>")
+MEGA = b"x" * 998 + b"\r\n"
+
+
+async def begun(client: Client, *, size: int | None = None) -> str:
+    """EHLO to DATA; the reply to DATA."""
+    for line in ENVELOPE:
+        await client.say(line + (f" SIZE={size}" if size is not None and line.startswith("MAIL") else ""))
+    return await client.say("DATA")
+
+
+# -- connections --
+
+
+async def test_connections_in_all() -> None:
+    """One connection too many hears 421 and is closed; when another one is gone, there is room again."""
+    async with stand(options=replace(OPTIONS, max_connections=2)) as built:
+        one, two = await Client.connect(built.port), await Client.connect(built.port)
+        async with built.client() as third:
+            assert third.greeting == "421 4.7.0 Too many connections; please try again later"
+            assert await third.reply() == ""
+        assert built.limits == ["smtp.max_connections 127.0.0.1"]
+        await one.close()
+        await asyncio.sleep(0.05)
+        async with built.client() as fourth:
+            assert fourth.greeting.startswith("220 ")
+        await two.close()
+
+
+async def test_connections_of_one_client() -> None:
+    """A stranger's connections are counted by its address; one too many hears 421."""
+    async with stand(options=replace(STRANGERS, max_client_connections=2)) as built:
+        clients = [await Client.connect(built.port) for _ in range(3)]
+        assert [client.greeting[:4] for client in clients] == ["220 ", "220 ", "421 "]
+        assert clients[2].greeting == "421 4.7.0 Too many connections from your address; please try again later"
+        assert built.limits == ["smtp.max_client_connections 127.0.0.1"]
+        for client in clients:
+            await client.close()
+
+
+async def test_connections_of_a_listed_peer() -> None:
+    """A mail server that is listed speaks for many clients: only the limit in all holds for it."""
+    async with stand(options=replace(OPTIONS, max_client_connections=1)) as built:
+        clients = [await Client.connect(built.port) for _ in range(5)]
+        assert all(client.greeting.startswith("220 ") for client in clients)
+        for client in clients:
+            await client.close()
+    assert built.proxy.place.connections == 0
+
+
+async def test_mails_of_one_connection() -> None:
+    """After so many mails the client hears 421 instead of the next MAIL or RSET, and on another connection it may go on."""
+    for command in ("MAIL FROM:<alice@a.example>", "RSET"):
+        async with stand(options=replace(OPTIONS, max_mails=2)) as built:
+            async with built.client() as client:
+                await client.say(ENVELOPE[0])
+                for _ in range(2):
+                    for line in (*ENVELOPE[1:], "DATA"):
+                        await client.say(line)
+                    assert (await client.say_octets(b"x\r\n.\r\n")).startswith("250 ")
+                assert await client.say(command) == "421 4.7.0 Enough mails on this connection; please open another one"
+                assert await client.reply() == ""
+            assert built.limits == ["smtp.max_mails 127.0.0.1"]
+            assert (await built.send(b"x")).startswith("250 ")
+        assert len(built.next_hop.mails) == 3
+
+
+# -- errors --
+
+
+async def test_refusals_of_a_stranger_are_errors() -> None:
+    """Every 5xx that a stranger hears counts, the next hop's too; after so many it hears 421."""
+    async with stand(FakeNextHop(script={"RCPT": "550 5.1.1 Unknown"}), replace(STRANGERS, max_errors=3)) as built, built.client() as client:
+        await client.say("EHLO c.example")
+        await client.say("MAIL FROM:<alice@a.example>")
+        assert [await client.say("RCPT TO:<bob@b.example>") for _ in range(3)] == ["550 5.1.1 Unknown"] * 3
+        assert await client.say("NOOP") == "421 4.7.0 Too many errors"
+        assert await client.reply() == ""
+    assert built.limits == ["smtp.max_errors 127.0.0.1"]
+    assert built.next_hop.commands[-1] == "RSET"
+
+
+async def test_refusals_are_no_errors_of_a_listed_peer() -> None:
+    """It passes on what its clients want; only what no mail server says counts."""
+    async with stand(FakeNextHop(script={"RCPT": "550 5.1.1 Unknown"}), replace(OPTIONS, max_errors=3)) as built, built.client() as client:
+        await client.say("EHLO c.example")
+        await client.say("MAIL FROM:<alice@a.example>")
+        for _ in range(10):
+            assert await client.say("RCPT TO:<bob@b.example>") == "550 5.1.1 Unknown"
+        for _ in range(3):
+            assert await client.say("HELLO?") == "500 5.5.2 Unknown command"
+        assert await client.say("NOOP") == "421 4.7.0 Too many errors"
+    assert built.limits == ["smtp.max_errors 127.0.0.1"]
+
+
+async def test_login_is_refused() -> None:
+    """AUTH is never offered and never taken; the password is asked for by nobody."""
+    async with stand() as built, built.client() as client:
+        assert "AUTH" not in await client.say("EHLO c.example")
+        assert await client.say("AUTH PLAIN AGEAYg==") == "502 5.5.1 AUTH is not offered here; log in at your mail server"
+        assert await client.say("AUTH LOGIN") == "502 5.5.1 AUTH is not offered here; log in at your mail server"
+
+
+# -- mails --
+
+
+async def test_recipients() -> None:
+    """One recipient too many hears 452; the others get the mail."""
+    async with stand(options=replace(OPTIONS, max_recipients=2)) as built:
+        async with built.client() as client:
+            for line in ENVELOPE:
+                await client.say(line)
+            assert (await client.say("RCPT TO:<carol@b.example>")).startswith("250 ")
+            assert await client.say("RCPT TO:<dave@b.example>") == "452 4.5.3 Too many recipients"
+            await client.say("DATA")
+            assert (await client.say_octets(b"x\r\n.\r\n")).startswith("250 ")
+        assert built.limits == ["smtp.max_recipients 127.0.0.1"]
+    assert built.next_hop.mails[0].recipients == ["bob@b.example", "carol@b.example"]
+
+
+async def test_announced_size() -> None:
+    """A SIZE beyond the largest mail is refused at once; the journal has a line about that mail."""
+    async with stand(options=replace(OPTIONS, max_octets=70_000)) as built, built.client() as client:
+        await client.say("EHLO c.example")
+        assert await client.say("MAIL FROM:<alice@a.example> SIZE=70001") == "552 5.3.4 Mail bigger than allowed"
+        [record] = built.records
+        assert (record.code, record.cause) == (552, "bigger than allowed")
+
+
+async def test_mail_loop() -> None:
+    """A mail that has passed too many servers is refused before it is judged."""
+    async with stand(options=replace(OPTIONS, max_received=3)) as built:
+        assert (await built.send(b"Received: x\r\n" * 3 + b"\r\nx")).startswith("250 ")
+        assert await built.send(b"Received: x\r\n" * 4 + b"\r\nx") == "554 5.4.6 Too many hops: the mail goes round in a circle"
+        assert (built.records[-1].code, built.records[-1].cause) == (554, "more than 3 Received fields")
+        assert len(built.judged) == 1
+    assert len(built.next_hop.mails) == 1
+
+
+async def test_mails_in_flight() -> None:
+    """A mail that does not get its turn in time hears 451; when another one has ended, the next goes on."""
+    async with stand(options=replace(OPTIONS, max_in_flight=1, wait_seconds=0.1)) as built:
+        go_on, reached = asyncio.Event(), asyncio.Event()
+
+        async def judge(mail: Mail) -> Decision:
+            reached.set()
+            await go_on.wait()
+            return decision()
+
+        built.decide = judge
+        first = asyncio.create_task(built.send(b"x"))
+        await reached.wait()
+        assert await built.send(b"y") == "451 4.3.2 Too many mails at once; please try again later"
+        assert (built.records[-1].code, built.records[-1].cause) == (451, "too many mails in flight")
+        waiting = asyncio.create_task(built.send(b"z"))
+        await asyncio.sleep(0.03)
+        go_on.set()
+        assert (await first).startswith("250 ")
+        assert (await waiting).startswith("250 ")
+        assert built.proxy.board.taken(Scarce.TURNS) == 0
+    assert len(built.next_hop.mails) == 2
+
+
+# -- memory --
+
+TIGHT = replace(OPTIONS, max_octets=3_000_000, memory_octets=4_000_000, wait_seconds=0.15)
+
+
+async def test_large_mails_wait_for_room() -> None:
+    """A large mail for which there is no room waits at DATA, then hears 452; small ones go on meanwhile."""
+    async with stand(options=TIGHT) as built:
+        async with built.client() as holder, built.client() as client:
+            assert (await begun(holder, size=3_000_000)).startswith("354 ")
+            assert await begun(client, size=1_500_000) == "452 4.3.1 No memory for a mail of this size now; please try again later"
+            assert (built.records[-1].code, built.records[-1].cause) == (452, "no memory for mails in flight")
+            assert (await built.send(b"small")).startswith("250 ")
+            assert built.proxy.place.octets == 3_000_000
+            waiting = asyncio.create_task(begun(client, size=1_500_000))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            assert (await holder.say_octets(b"x\r\n.\r\n")).startswith("250 ")
+            assert (await waiting).startswith("354 ")
+            assert (await client.say_octets(MEGA * 1_400 + b".\r\n")).startswith("250 ")
+        assert built.proxy.place.octets == 0
+
+
+async def test_mail_that_grows_beyond_what_it_said() -> None:
+    """A mail that says nothing of its size, or too little, needs the room of the largest one; without it, it is not kept and hears 452."""
+    async with stand(options=TIGHT) as built:
+        async with built.client() as holder, built.client() as client:
+            assert (await begun(holder, size=2_000_000)).startswith("354 ")
+            for size in (None, 10):
+                assert (await begun(client, size=size)).startswith("354 ")
+                said = await client.say_octets(MEGA * 2_000 + b".\r\n")
+                assert said == "452 4.3.1 No memory for a mail of this size now; please try again later"
+                assert built.records[-1].cause == "no memory for mails in flight"
+            holder.vanish()
+            await asyncio.sleep(0.05)
+            assert (await begun(client)).startswith("354 ")
+            assert (await client.say_octets(MEGA * 2_000 + b".\r\n")).startswith("250 ")
+        assert built.proxy.place.octets == 0
+    assert len(built.next_hop.mails) == 1
+
+
+async def test_many_large_mails_at_once() -> None:
+    """Twelve large mails, room for two: all are delivered one after another, and never is more held than there is room."""
+    async with stand(options=replace(TIGHT, memory_octets=3_100_000, wait_seconds=20)) as built:
+        most = 0
+
+        async def judge(mail: Mail) -> Decision:
+            nonlocal most
+            most = max(most, built.proxy.board.taken(Scarce.OCTETS))
+            return decision()
+
+        async def send() -> str:
+            async with built.client() as client:
+                assert (await begun(client, size=1_500_000)).startswith("354 ")
+                return await client.say_octets(MEGA * 1_500 + b".\r\n")
+
+        built.decide = judge
+        said = await asyncio.gather(*(send() for _ in range(12)))
+        assert {answer[:3] for answer in said} == {"250"}
+        assert 1_500_000 <= most <= 3_100_000
+        assert built.proxy.place.octets == 0
+
+
+# -- time --
+
+
+async def ended(client: Client, built: Stand) -> str:
+    """What the client hears at last; the connection is closed then."""
+    said = await client.reply()
+    assert await client.reply() == ""
+    await asyncio.sleep(0)
+    return said
+
+
+async def test_silent_client() -> None:
+    """A client that says nothing hears 421 when its time is over."""
+    async with stand(options=replace(OPTIONS, idle_seconds=0.2)) as built, built.client() as client:
+        assert await ended(client, built) == "421 4.4.2 Silent for too long"
+        assert built.limits == ["smtp.idle_seconds 127.0.0.1"]
+
+
+async def test_command_that_drips() -> None:
+    """The time holds for a whole command: an octet now and then does not make it longer."""
+    async with stand(options=replace(OPTIONS, idle_seconds=0.3)) as built, built.client() as client:
+
+        async def drip() -> None:
+            while True:
+                client.writer.write(b"N")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        said = await asyncio.wait_for(ended(client, built), 3)
+        dripping.cancel()
+        assert said == "421 4.4.2 Silent for too long"
+
+
+async def test_silent_in_the_middle_of_a_mail() -> None:
+    """The journal says why the mail came to nothing."""
+    async with stand(options=replace(OPTIONS, idle_seconds=0.2)) as built, built.client() as client:
+        await begun(client)
+        client.writer.write(b"half")
+        assert await ended(client, built) == "421 4.4.2 Silent for too long"
+        assert [(record.code, record.cause) for record in built.records] == [(421, "the client was silent for too long")]
+    assert built.next_hop.commands[-1] == "RSET"
+
+
+async def test_slow_writer() -> None:
+    """A client that sends its mail too slowly on the whole hears 421, though it is never silent for long."""
+    options = replace(OPTIONS, min_octets_per_second=10_000, grace_seconds=0.2)
+    async with stand(options=options) as built, built.client() as client:
+        await begun(client)
+
+        async def drip() -> None:
+            while True:
+                client.writer.write(b"x" * 50)
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        said = await asyncio.wait_for(ended(client, built), 3)
+        dripping.cancel()
+        assert said == "421 4.4.2 Too slow; please try again later"
+        assert built.limits == ["smtp.min_octets_per_second 127.0.0.1"]
+        assert [(record.code, record.cause) for record in built.records] == [(421, "the client sent too slowly")]
+    assert not built.next_hop.mails
+
+
+async def test_a_mail_that_is_fast_enough() -> None:
+    """Slow but not too slow, and a pause within the grace, is no reason to end it."""
+    options = replace(OPTIONS, min_octets_per_second=1_000, grace_seconds=0.3)
+    async with stand(options=options) as built, built.client() as client:
+        await begun(client)
+        for _ in range(12):
+            client.writer.write(b"x" * 98 + b"\r\n")
+            await asyncio.sleep(0.08)
+        assert (await client.say_octets(b".\r\n")).startswith("250 ")
+
+
+async def test_client_that_does_not_read_its_goodbye() -> None:
+    """A client that reads nothing at all is gone when its time is over, also one that said QUIT."""
+    options = replace(OPTIONS, idle_seconds=0.3, grace_seconds=0.2)
+    async with stand(options=options) as built, built.client() as client:
+        transport = client.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        client.writer.write(b"HELP\r\n" * 200_000 + b"QUIT\r\n")
+        for _ in range(200):
+            if not built.proxy.sessions:
+                break
+            await asyncio.sleep(0.02)
+        assert not built.proxy.sessions
+        assert built.proxy.place.connections == 0
+
+
+# -- mail that is not judged --
+
+
+@pytest.mark.parametrize(
+    ("peers", "said", "unscanned"),
+    [
+        (("127.0.0.1",), "XFORWARD ADDR=192.0.2.9", "internal"),
+        (("127.0.0.1",), "XFORWARD ADDR=198.51.100.9", ""),
+        (("127.0.0.1",), "NOOP", ""),
+        (("192.0.2.1",), "XFORWARD ADDR=192.0.2.9", ""),
+    ],
+    ids=["listed client", "other client", "client not known", "stranger who claims it"],
+)
+async def test_listed_clients_are_not_judged(peers: tuple[str, ...], said: str, unscanned: str) -> None:
+    """The client is the one that a listed peer names; a stranger may name nobody."""
+    async with stand(options=replace(OPTIONS, trusted_peers=peers, bypass_clients=("192.0.2.0/24",))) as built:
+        async with built.client() as client:
+            await client.say("EHLO c.example")
+            await client.say(said)
+            for line in (*ENVELOPE[1:], "DATA"):
+                await client.say(line)
+            assert (await client.say_octets(b"x\r\n.\r\n")).startswith("250 ")
+        assert built.records[-1].unscanned == unscanned
+        assert len(built.judged) == (0 if unscanned else 1)
+
+
+async def test_a_stranger_that_is_listed_is_not_judged() -> None:
+    """Without a mail server before us the client is who connects."""
+    async with stand(options=replace(STRANGERS, bypass_clients=("127.0.0.1",))) as built:
+        assert (await built.send(b"x")).startswith("250 ")
+        assert built.records[-1].unscanned == "internal"
+
+
+@pytest.mark.parametrize(
+    ("options", "unscanned"),
+    [(OPTIONS, ""), (replace(OPTIONS, bypass_authenticated=True), "authenticated"), (replace(STRANGERS, bypass_authenticated=True), "")],
+    ids=["by default", "listed peer", "stranger"],
+)
+async def test_users_who_logged_in_are_not_judged(options: Options, unscanned: str) -> None:
+    """Only where the settings say so, and only on the word of a listed peer."""
+    async with stand(options=options) as built:
+        assert (await built.send(b"Received: from x (y [192.0.2.1]) by mx.example with ESMTPSA id 1; date\r\n\r\nx")).startswith("250 ")
+        assert built.records[-1].unscanned == unscanned
+        assert len(built.judged) == (0 if unscanned else 1)
+
+
+# -- parameters --
+
+
+async def test_parameters_go_with_a_held_mail() -> None:
+    """MAIL's and those of each recipient that was taken, as the client gave them, mail by mail."""
+    async with stand(FakeNextHop(script={"RCPT <no@b.example>": "550 5.1.1 No"})) as built:
+        built.decide = decides(Action.QUARANTINE)
+        async with built.client() as client:
+            await client.say("EHLO c.example")
+            for line in (
+                "MAIL FROM:<alice@a.example> RET=HDRS ENVID=Q1",
+                "RCPT TO:<no@b.example> NOTIFY=FAILURE",
+                "RCPT TO:<bob@b.example> NOTIFY=NEVER",
+                "RCPT TO:<carol@b.example>",
+                "DATA",
+            ):
+                await client.say(line)
+            await client.say_octets(b"x\r\n.\r\n")
+            for line in (*ENVELOPE[1:], "DATA"):
+                await client.say(line)
+            await client.say_octets(b"x\r\n.\r\n")
+        assert built.params == [Params((b"RET=HDRS", b"ENVID=Q1"), ((b"NOTIFY=NEVER",), ())), Params((), ((),))]
