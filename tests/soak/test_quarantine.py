@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from milter.adapters import clock
+from milter.quarantine.check import Kind, check, repair
 from milter.quarantine.entry import Filter
 from milter.quarantine.store import Store
 from tests.soak.conftest import Report
@@ -71,7 +72,8 @@ def key_of(mail: bytes) -> str:
 
 
 async def test_killed_at_any_moment(tmp_path: Path, report: Report) -> None:
-    """Every id that a process reported before SIGKILL is there with its octets; every other entry is whole; orphan files go with a purge."""
+    """Every id that a process reported before SIGKILL is there with its octets; every other entry is whole; what no entry names
+    is found by a check, nothing else is, and a repair takes it away."""
     folder = tmp_path / "quarantine"
     command = [sys.executable, "-c", PROGRAM, str(folder), str(SEED), str(KILLS)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, timeout=1_800, check=True)  # noqa: ASYNC221  # nothing else runs
@@ -85,14 +87,16 @@ async def test_killed_at_any_moment(tmp_path: Path, report: Report) -> None:
             mail = await store.octets(name, who="test")
             assert mail == octets(key_of(mail))
             assert key_of(mail) == reported.get(name, key_of(mail))
-    files = [path for path in folder.rglob("*") if path.suffix in (".eml", ".tmp")]
-    unlisted = [path for path in files if path.suffix == ".tmp" or path.stem not in found]
     async with await Store.open(folder, now=lambda: clock.now() + timedelta(days=2)) as store:
-        assert await store.purge(clock.now() - timedelta(days=1), who="test") == 0
+        faults = await check(store)
+        assert {fault.kind for fault in faults} <= {Kind.ORPHAN, Kind.UNFINISHED}
+        done = await repair(store, who="test", delete_orphans=True)
+        assert (done.removed, done.adopted, done.recounted, done.left) == (len(faults), (), False, ())
         assert {entry.id for entry in await store.list(EVERY)} == found
-    left = {path.name for path in folder.rglob("*") if path.suffix in (".eml", ".tmp")}
-    assert left == {f"{name}.eml" for name in found}, "the purge sweeps what no entry names, and nothing else"
+        assert (await store.size())[0] == len(found)
+    left = {path.name for path in folder.rglob("*") if path.suffix in (".held", ".tmp")}
+    assert left == {f"{name}.held" for name in found}, "the repair takes what no entry names, and nothing else"
     count = Counter({"kills": KILLS, "ids reported": len(reported), "entries found": len(found), "lost": len(reported.keys() - found), "half": 0})
     count["committed, killed before the report"] = len(found) - len(reported)
-    count["orphan files, swept by a purge"] = len(unlisted)
+    count["files without entry, taken by a repair"] = len(faults)
     report(count)

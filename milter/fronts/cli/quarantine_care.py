@@ -102,8 +102,11 @@ def repair(config: str | None, *, delete_orphans: bool, as_json: bool) -> int:
         report = {"adopted": done.adopted, "rewritten": done.rewritten, "removed": done.removed, "recounted": done.recounted}
         output.json_line({**report, "kept_as": done.kept_as or None, "left": [{"fault": one.kind.value, "id": one.entry} for one in done.left]})
     else:
-        more = f", the database recounted{f', the old one kept as {done.kept_as}' if done.kept_as else ''}" if done.recounted or done.kept_as else ""
-        click.echo(f"{len(done.adopted)} entries made again, {done.rewritten} files rewritten, {done.removed} files deleted{more}")
+        click.echo(f"entries made again: {len(done.adopted)}, files rewritten: {done.rewritten}, files deleted: {done.removed}")
+        if done.recounted:
+            click.echo("the total of the database was wrong and is counted anew")
+        if done.kept_as:
+            click.echo(f"the damaged database is kept as {done.kept_as}")
         _show(done.left, as_json=False)
     return 3 if done.left else 0
 
