@@ -90,8 +90,8 @@ async def test_killed_at_any_moment(tmp_path: Path, report: Report) -> None:
     async with await Store.open(folder, now=lambda: clock.now() + timedelta(days=2)) as store:
         faults = await check(store)
         assert {fault.kind for fault in faults} <= {Kind.ORPHAN, Kind.UNFINISHED}
-        done = await repair(store, who="test", delete_orphans=True)
-        assert (done.removed, done.adopted, done.recounted, done.left) == (len(faults), (), False, ())
+        mended = await repair(store, who="test", delete_orphans=True)
+        assert (mended.removed, mended.adopted, mended.recounted, mended.left) == (len(faults), (), False, ())
         assert {entry.id for entry in await store.list(EVERY)} == found
         assert (await store.size())[0] == len(found)
     left = {path.name for path in folder.rglob("*") if path.suffix in (".held", ".tmp")}

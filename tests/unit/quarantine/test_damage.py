@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -181,6 +182,22 @@ async def test_an_emptied_database_is_told(tmp_path: Path, told: Told) -> None:
     async with await opened(root, told) as store:
         assert await store.list() == ()
     assert told == [("quarantine index new", {"meaning": "mails lie there that no index knows", "do": "insurer-milter quarantine repair"})]
+
+
+async def test_a_crash_while_the_damaged_one_is_kept_aside(tmp_path: Path, told: Told) -> None:
+    """When only the database was renamed and its write-ahead log stayed, the new database takes nothing of that log; a repair brings all mails."""
+    root = tmp_path / "q"
+    async with await opened(root, told) as store:
+        names = {await store.add(held.mail(), held.decision()) for _ in range(3)}
+        (root / "index.sqlite").rename(root / KEPT)
+        assert (root / "index.sqlite-wal").stat().st_size > 10_000
+        shutil.copytree(root, tmp_path / "crashed")
+    async with await opened(tmp_path / "crashed", told) as store:
+        assert await store.list() == ()
+        name = await store.add(held.mail(), held.decision())
+        assert set((await repair(store, who=ME)).adopted) == names
+        assert {entry.id for entry in await store.list()} == {name, *names}
+        assert await check(store) == ()
 
 
 async def test_each_damage_is_kept(tmp_path: Path, told: Told) -> None:
