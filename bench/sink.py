@@ -36,6 +36,9 @@ class Sink(asyncio.Protocol):
         if self._in_data:
             end = self._buffer.find(_END)
             if end < 0:
+                kept = len(_END) - 1
+                Sink.octets += max(0, len(self._buffer) - kept)
+                del self._buffer[:-kept]
                 return False
             del self._buffer[: end + len(_END)]
             Sink.mails += 1
