@@ -114,11 +114,9 @@ def fold(start: str, words: Iterable[str]) -> str:
     return "\r\n".join(lines)
 
 
-def _bounded(words: Iterable[str]) -> Iterator[str]:
+def _bounded(words: Iterable[str]) -> list[str]:
     size = HARD_LINE - 100
-    for word in words:
-        if 0 < len(word) <= size:
-            yield word
-        else:
-            for start in range(0, len(word), size):
-                yield word[start : start + size]
+    words = [word for word in words if word]
+    if words and max(map(len, words)) > size:
+        words = [word[start : start + size] for word in words for start in range(0, len(word), size)]
+    return words

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 
 from milter.actions import edits as edits_of
@@ -22,7 +21,7 @@ from milter.model.edit import Edit, Insert, Remove, Replace
 from milter.model.evidence import AuthResult
 from milter.model.mail import Mail
 from milter.model.message import Field, Message
-from milter.model.verdict import Action, Decision
+from milter.model.verdict import Action, Decision, VerdictKind
 
 VERDICT = "X-Insurer-Milter"
 REASON = "X-Insurer-Milter-Reason"
@@ -64,14 +63,13 @@ def with_edits(mail: Mail, message: Message, decision: Decision, registry: Regis
     """
     is_odd = bool(message.incomplete or message.defects)  # then fields may stand where judging did not look
     fields = edits_of.header_fields(message.raw) if is_odd else message.fields
-    name = decision.verdict.insurer_name or _registered_name(decision.verdict.insurer, registry)
-    template = policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), "")
-    subject, subject_edits = _subject(message, fields, decision, tag.text(template, name), tag.shapes(tuple(policy.subject_tag.values())))
+    label = _label(decision, registry, policy) if decision.action is Action.TAG else ""
+    subject, subject_edits = _subject(message, fields, decision, label, tag.shapes(tuple(policy.subject_tag.values())))
     edits: list[Edit] = [Insert(octets) for octets in _own_fields(mail, decision, authserv_id)]
     edits += subject_edits
     edits += [Insert(GUARD)] if _continues(mail.raw) else []  # the last insert
     edits += [Remove(index) for index in _forged(edits_of.all_fields(message.raw) if is_odd else fields, authserv_id)]
-    return replace(decision, edits=tuple(edits), subject=subject)
+    return decision.carried_out(tuple(edits), subject)
 
 
 def with_unscanned_edits(mail: Mail, decision: Decision, authserv_id: str) -> Decision:
@@ -79,17 +77,17 @@ def with_unscanned_edits(mail: Mail, decision: Decision, authserv_id: str) -> De
 
     When it cannot, only our field is put in front: whoever trusts `X-Insurer-Milter` reads the first one. Never raises.
     """
-    edits: list[Edit] = [Insert(field(VERDICT, _summary(decision)))]
+    edits: list[Edit] = [Insert(_summary(decision))]
     edits += [Insert(GUARD)] if _continues(mail.raw) else []
     with suppress(Exception):  # the scanner may be what broke; another bug here must not lose the mail
         edits += [Remove(index) for index in _forged(edits_of.all_fields(mail.raw), authserv_id)]
-    return replace(decision, edits=tuple(edits))
+    return decision.carried_out(tuple(edits), decision.subject)
 
 
 def _own_fields(mail: Mail, decision: Decision, authserv_id: str) -> Iterator[bytes]:
     if decision.auth is not None:
         yield field(RESULTS, results_header.render(decision.auth, mail, authserv_id))
-    yield field(VERDICT, _summary(decision))
+    yield _summary(decision)
     if decision.action is not Action.PASS or decision.would is not Action.PASS:
         for finding in decision.verdict.findings[:MAX_REASONS]:
             sentence = encode.clean(finding.text(decision.language))
@@ -98,13 +96,18 @@ def _own_fields(mail: Mail, decision: Decision, authserv_id: str) -> Iterator[by
 
 def _summary(decision: Decision) -> bytes:
     verdict = decision.verdict
-    parts = [f"action={decision.action}"]
-    parts += [f"would={decision.would}"] if decision.would is not decision.action else []
-    parts += [f"verdict={verdict.kind}"]
-    parts += [f"insurer={verdict.insurer}"] if verdict.insurer else []
-    parts += [f"unscanned={decision.unscanned}"] if decision.unscanned else [f"score={round(verdict.score, 2):g}"]
+    return _verdict_field(decision.action, decision.would, verdict.kind, verdict.insurer, round(verdict.score, 2), decision.unscanned)
+
+
+@lru_cache(maxsize=256)  # most mails have the same one
+def _verdict_field(action: Action, would: Action, kind: VerdictKind, insurer: str | None, score: float, unscanned: str) -> bytes:
+    parts = [f"action={action}"]
+    parts += [f"would={would}"] if would is not action else []
+    parts += [f"verdict={kind}"]
+    parts += [f"insurer={insurer}"] if insurer else []
+    parts += [f"unscanned={unscanned}"] if unscanned else [f"score={score:g}"]
     parts += [f"version={_version()}"]
-    return "; ".join(parts).encode("ascii", "replace")
+    return field(VERDICT, "; ".join(parts).encode("ascii", "replace"))
 
 
 def _continues(raw: bytes) -> bool:
@@ -120,9 +123,12 @@ def _version() -> str:
         return "unknown"
 
 
-def _registered_name(insurer: str | None, registry: Registry) -> str:
-    organisation = registry.organisation(insurer) if insurer else None
-    return organisation.name if organisation else ""
+def _label(decision: Decision, registry: Registry, policy: Policy) -> str:
+    """The tag of the subject, as shown."""
+    verdict = decision.verdict
+    organisation = registry.organisation(verdict.insurer) if verdict.insurer else None
+    name = verdict.insurer_name or (organisation.name if organisation else "")
+    return tag.text(policy.subject_tag.get(decision.language) or next(iter(policy.subject_tag.values()), ""), name)
 
 
 def _forged(fields: tuple[Field, ...], authserv_id: str) -> Iterator[int]:
@@ -140,7 +146,8 @@ def _subject(message: Message, fields: tuple[Field, ...], decision: Decision, la
     for count, index in enumerate(index for index, found in enumerate(fields) if found.key == "subject"):
         before, value, line_end = edits_of.pieces(message.raw, fields[index])
         is_exact = count < MAX_SUBJECTS
-        new = tag.remove(value, known) if may_clean and is_exact else None
+        read = message.subject if not count and fields is message.fields and value == fields[index].value else None
+        new = tag.remove(value, known, read) if may_clean and is_exact else None
         new = value if new is None else new
         if tagging:
             new = tag.put(new, label, used=len(before), line_end=line_end or b"\r\n", is_exact=is_exact)

@@ -106,12 +106,12 @@ def shapes(templates: tuple[str, ...]) -> tuple[Shape, ...]:
     return tuple(result)
 
 
-def remove(value: bytes, known: Sequence[Shape]) -> bytes | None:
-    """The value without our tags, or None when there is none in it.
+def remove(value: bytes, known: Sequence[Shape], read: str | None = None) -> bytes | None:
+    """The value without our tags, or None when there is none in it. `read` is the value decoded, for a caller who has it.
 
     A tag that stands in plain octets is cut out and the rest stays as it is; one inside encoded words makes the subject be written anew.
     """
-    if len(value) > _SUBJECT_OCTETS or not _found(encoded_words.decode(value), known):
+    if len(value) > _SUBJECT_OCTETS or not _found(encoded_words.decode(value) if read is None else read, known):
         return None
     octets = value
     for _ in range(_ROUNDS):
@@ -136,7 +136,8 @@ def remove(value: bytes, known: Sequence[Shape]) -> bytes | None:
 
 def _found(written: str, known: Sequence[Shape]) -> list[tuple[int, int]]:
     """The places of tags as (start, end) in `written`, in order, not overlapping."""
-    if not known or (written.isascii() and not any(shape.end in written.lower() for shape in known)):
+    quickly = normal.fold(written) if known else ""
+    if not any(shape.start in quickly and shape.end in quickly for shape in known):
         return []
     folded, places = normal.fold_map(written)
     spans: list[tuple[int, int]] = []

@@ -89,6 +89,12 @@ class Decision:
     times: tuple[float, ...] = ()
     sets: str = ""
 
+    def carried_out(self, edits: tuple[Edit, ...], subject: str) -> Decision:
+        """The same with the edits that carry it out, and the subject as they leave it."""
+        return Decision(
+            self.action, self.would, self.verdict, self.auth, edits, self.language, self.incomplete, subject, self.unscanned, self.times, self.sets
+        )
+
     def judged(self, times: tuple[float, ...], sets: str) -> Decision:
         """The same with the facts of its making."""
         return Decision(
