@@ -23,7 +23,7 @@ class Options:
     """The settings that the proxy needs; their meaning is documented in `settings.model`.
 
     `answer_seconds` bounds the whole time from the final dot to our answer, judging included: below the 100 s that Postfix gives a
-    before-queue filter.
+    before-queue filter. `own_connections` are those that this worker has file descriptors for.
     """
 
     hostname: str
@@ -43,6 +43,7 @@ class Options:
     min_octets_per_second: int = 500
     grace_seconds: float = 60.0
     answer_seconds: float = 95.0
+    own_connections: int = 100_000
     bypass_clients: tuple[str, ...] = ()
     bypass_authenticated: bool = False
     log_addresses: Literal["masked", "full"] = "masked"
@@ -135,8 +136,9 @@ Quarantine = Callable[[Mail, Decision, bytes, Params], Awaitable[str]]
 Journal = Callable[[MailRecord], None]
 """Called once a mail: after its answer is decided, or when it was given up."""
 
+NO_HANDLES = "file descriptors"
 Limited = Callable[[str, str], None]
-"""Told of a limit that stopped a client before there was a mail: the key of the setting and the client's IP address."""
+"""Told of a limit that a client has reached: the key of the setting (or NO_HANDLES) and the client's IP address."""
 
 Broke = Callable[[BaseException], None]
 """Told of our own bugs in the session; the client gets 451 4.3.0."""

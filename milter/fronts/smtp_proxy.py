@@ -28,7 +28,7 @@ from milter.fronts.gate import Gate
 from milter.fronts.inbox import LARGE
 from milter.fronts.patience import Patience
 from milter.fronts.smtp_connection import SmtpConnection, base_attributes
-from milter.fronts.smtp_contract import Broke, Journal, Judge, Limited, MailRecord, Options, Quarantine, Unjudged
+from milter.fronts.smtp_contract import NO_HANDLES, Broke, Journal, Judge, Limited, MailRecord, Options, Quarantine, Unjudged
 from milter.fronts.smtp_session import SmtpSession
 from milter.model.edit import Insert
 from milter.model.mail import Mail, Params
@@ -135,8 +135,9 @@ class SmtpProxy:
 
     def refusal(self, connection: SmtpConnection) -> Reply | None:
         """What a new client hears when it is one too many for all workers together, or of its own connections; itself counted."""
-        if self.board.connections > self.options.max_connections:
-            self.limited("smtp.max_connections", connection)
+        has_handles = len(self.sessions) <= self.options.own_connections
+        if self.board.connections > self.options.max_connections or not has_handles:
+            self.limited("smtp.max_connections" if has_handles else NO_HANDLES, connection)
             return reply(421, "4.7.0", "Too many connections; please try again later")
         client = self._client(connection)
         if client is not None and self.board.of_client(client) > self.options.max_client_connections:

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import errno
 import os
+import resource
 import signal
 import socket
 import time
@@ -25,7 +26,7 @@ from milter.adapters.dns_cache import CachingResolver
 from milter.errors import MilterError
 from milter.fronts import channel, listen, smtp_proxy, upkeep
 from milter.fronts.notices import Notices
-from milter.fronts.smtp_contract import MailRecord, Options
+from milter.fronts.smtp_contract import NO_HANDLES, MailRecord, Options
 from milter.model.mail import Mail, Params
 from milter.model.verdict import Decision
 from milter.quarantine.store import Store
@@ -33,7 +34,8 @@ from milter.settings.model import Settings, Smtp
 
 DRAIN_SECONDS = 60.0
 PROBE_SECONDS = 2.0
-NO_HANDLES = "no file descriptors"
+_LAST_SECONDS = 5.0
+_SPARE_HANDLES, _PLENTY = 16, 100_000
 _ORDINARY = frozenset(("smtp.max_mails",))  # limits that honest clients reach
 _SAME = {field.name for field in dataclasses.fields(Options)} & {field.name for field in dataclasses.fields(Smtp)}
 
@@ -80,6 +82,8 @@ def _settle_in(seat: Seat) -> None:
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     kept = {0, 1, 2, seat.end.fileno(), *(one.fileno() for one in seat.sockets)}
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
@@ -139,6 +143,7 @@ class _Worker:
             one.close()  # they are the parent's; ours must not hold the address when it is gone
         await proxy.drain(DRAIN_SECONDS)
         counting.cancel()
+        await asyncio.wait([counting], timeout=_LAST_SECONDS)  # what it asks of the quarantine ends before the quarantine is closed
 
     async def _probe(self, proxy: smtp_proxy.SmtpProxy) -> None:
         """So that the first EHLO offers what the next hop offers."""
@@ -199,8 +204,8 @@ class _Worker:
 
     def _limited(self, setting: str, client: str, times: int) -> None:
         if setting == NO_HANDLES:
-            meaning = "new connections wait or are cut; raise LimitNOFILE of the service, or lower smtp.max_connections"
-            self._logger.error(NO_HANDLES, times=times, meaning=meaning)
+            meaning = "new connections are cut or hear 421; raise LimitNOFILE of the service, or lower smtp.max_connections"
+            self._logger.error("limit", limit=setting, times=times, meaning=meaning)
             return
         write = self._logger.info if setting in _ORDINARY else self._logger.warning
         write("limit", limit=setting, client=client, times=times)
@@ -223,6 +228,15 @@ class _Worker:
         self._logger.error("bug", **log.facts({"place": log.bug_place(bug), "queue_id": queue_id}))
 
 
+def connections_with_handles() -> int:
+    """How many connections this process has file descriptors for: each may need one to the next hop, and the work on mails takes some."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return _PLENTY
+    used = len(os.listdir("/proc/self/fd"))
+    return min(max((most - used - max(_SPARE_HANDLES, most // 10)) // 2, 1), _PLENTY)
+
+
 def proxy_options(settings: Settings) -> Options:
     """What the SMTP proxy is told of the settings."""
     smtp = settings.smtp
@@ -232,6 +246,7 @@ def proxy_options(settings: Settings) -> Options:
         bypass_clients=smtp.bypass.clients,
         bypass_authenticated=smtp.bypass.authenticated,
         log_addresses=settings.log.addresses,
+        own_connections=connections_with_handles(),
         **same,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 
 import pytest
 
@@ -363,3 +365,20 @@ async def test_promised_parameter_that_is_gone() -> None:
         await asyncio.sleep(0.05)
         assert (await client.say("MAIL FROM:<> RET=HDRS")).startswith("451 4.3.3 The next hop does not offer RET any more")
         assert (await client.say("MAIL FROM:<> SIZE=3")).startswith("250 ")
+
+
+async def test_no_file_descriptor_for_the_next_hop() -> None:
+    """A connection to the next hop that cannot even be made gives 451 at MAIL; when there are file descriptors again, mail flows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with stand(probe=False) as built, built.client() as client:
+        await client.say("EHLO c.example")
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            said = await client.say("MAIL FROM:<alice@a.example>")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert said == "451 4.4.1 Not delivered yet: no connection to the next hop (Too many open files); please try again later"
+        assert built.records[-1].cause == "no connection to the next hop (Too many open files)"
+        assert (await client.say("MAIL FROM:<alice@a.example>")).startswith("250 ")
