@@ -38,9 +38,20 @@ class Family:
 _INSURERS = ("insurers",)
 _CLASSES = ("2xx", "4xx", "5xx")
 _UNSCANNED = ("paused", "internal", "authenticated", "bug")
-_LIMITS = tuple(
-    f"smtp.{name}"
-    for name in ("max_connections", "max_client_connections", "max_mails", "max_recipients", "max_errors", "idle_seconds", "min_octets_per_second")
+_LIMITS = (
+    *(
+        f"smtp.{name}"
+        for name in (
+            "max_connections",
+            "max_client_connections",
+            "max_mails",
+            "max_recipients",
+            "max_errors",
+            "idle_seconds",
+            "min_octets_per_second",
+        )
+    ),
+    "file descriptors",
 )
 _COUNTED: tuple[Family, ...] = tuple(
     Family(name, "counter", text, labels)

@@ -28,12 +28,19 @@ class Notices:
         else:
             self._open(what, whom, 1)
 
+    def finish(self) -> None:
+        """Say what has not been said yet."""
+        waiting, self._since = self._since, {}
+        for what, (whom, times) in waiting.items():
+            if times:
+                self._say(what, whom, times)
+
     def _open(self, what: str, whom: str, times: int) -> None:
         self._since[what] = ("", 0)
         asyncio.get_running_loop().call_later(self._seconds, self._close, what)
         self._say(what, whom, times)
 
     def _close(self, what: str) -> None:
-        whom, times = self._since.pop(what)
+        whom, times = self._since.pop(what, ("", 0))
         if times:
             self._open(what, whom, times)

@@ -142,6 +142,7 @@ class _Worker:
         for one in self._seat.sockets:
             one.close()  # they are the parent's; ours must not hold the address when it is gone
         await proxy.drain(DRAIN_SECONDS)
+        self._notices.finish()
         counting.cancel()
         await asyncio.wait([counting], timeout=_LAST_SECONDS)  # what it asks of the quarantine ends before the quarantine is closed
 
