@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milter.auth import canonical
 from milter.auth.canonical import Canonical, canonical_body, fold_blanks, relaxed_value
 from tests.helpers.authentication import read
 
@@ -86,3 +87,14 @@ def test_body_hash_of_a_part() -> None:
     assert canonical.body_length(relaxed=True) == 5
     hashes = {canonical.body_hash(relaxed=True, length=length) for length in (None, 5, 3, 0)}
     assert len(hashes) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([b" ", b"\t", b"  ", b"a", b"\r\n", b" " * 40]), max_size=60).map(b"".join), st.sampled_from([1, 2, 7]))
+def test_many_octets_fold_like_few(octets: bytes, piece: int) -> None:
+    """Wherever a long body is cut, each run of blanks becomes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = canonical.fold_blanks(octets)
+        patch.setattr(canonical, "_MANY", 0)
+        patch.setattr(canonical, "_PIECE", piece)
+        assert canonical.fold_blanks(octets) == few
