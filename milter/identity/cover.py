@@ -5,6 +5,8 @@ Knows the vocabulary. Must not know brands: it is given the stretches between th
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,20 +51,20 @@ def _kinds() -> dict[str, str]:
 
 
 _KINDS = _kinds()
-_LONGEST = max(map(len, _KINDS))
+_NUMBER = re.compile("[0-9]+")
 _NEAR = NearWords({word: 1 for word, kind in _KINDS.items() if kind != "filler" and len(word) >= 6})
 
 
-def _lures() -> ahocorasick.Automaton:
+def _automaton(words: Iterable[str]) -> ahocorasick.Automaton:
     automaton = ahocorasick.Automaton()
-    for word, kind in _KINDS.items():
-        if kind != "filler" and len(word) >= 3:
-            automaton.add_word(word, word)
+    for word in words:
+        automaton.add_word(word, word)
     automaton.make_automaton()
     return automaton
 
 
-_LURES = _lures()
+_WORDS = _automaton(_KINDS)
+_LURES = _automaton(word for word, kind in _KINDS.items() if kind != "filler" and len(word) >= 3)
 
 
 def may_lure(looked: str) -> bool:
@@ -130,21 +132,16 @@ def _known(piece: str) -> Cover:
 def _segment(piece: str, looked: str, *, shortest: int) -> list[tuple[str, str]]:
     """The cheapest way to write the piece as known words, numbers and single unknown letters (kind "")."""
     size = len(piece)
-    best: list[tuple[int, int, str]] = [(0, 0, "")] + [(1_000_000, 0, "")] * size  # cost, where the last word starts, its kind
-    for start in range(size):
-        cost = best[start][0]
-        step = (cost + _UNKNOWN, start, "")
-        best[start + 1] = min(best[start + 1], step)
-        end = start
-        while end < size and piece[end].isdigit():
-            end += 1
-        if end > start and (cost + 1, start, "number") < best[end]:
-            best[end] = cost + 1, start, "number"
-        for end in range(start + 1, min(size, start + _LONGEST) + 1):
-            kind = _KINDS.get(looked[start:end])
-            if kind and (end - start >= shortest or end - start == size):
-                step = (cost + 1, start, kind)
-                best[end] = min(best[end], step)
+    steps: list[list[tuple[int, str]]] = [[] for _ in range(size + 1)]  # by where a word ends: where it starts, its kind
+    for last, word in _WORDS.iter(looked):
+        if len(word) >= shortest or len(word) == size:
+            steps[last + 1].append((last + 1 - len(word), _KINDS[word]))
+    for number in _NUMBER.finditer(piece):
+        steps[number.end()].extend((start, "number") for start in range(*number.span()))
+    best: list[tuple[int, int, str]] = [(0, 0, "")]  # cost, where the last word starts, its kind
+    for end in range(1, size + 1):
+        known = [(best[start][0] + 1, start, kind) for start, kind in steps[end]]
+        best.append(min([(best[end - 1][0] + _UNKNOWN, end - 1, ""), *known]))
     words = []
     end = size
     while end:

@@ -71,8 +71,9 @@ class NearWords:
 
 
 def _index(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, set[str]] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for text, word in pairs:
         for key in shortened(text):
-            found.setdefault(key, set()).add(word)
-    return {key: tuple(sorted(words)) for key, words in found.items()}
+            known = found.get(key)
+            found[key] = (word,) if known is None else tuple(sorted({*known, word}))
+    return found
