@@ -175,6 +175,10 @@ class Gateway:
         """The processes that take mail now."""
         return [one["pid"] for one in self.status()["workers"] if one["state"] == "serving"]
 
+    def status_connections(self) -> int:
+        """Open SMTP connections."""
+        return sum(one["connections"] for one in self.status()["workers"])
+
     def log_text(self) -> str:
         """The log so far."""
         return self.log.read_text("utf-8", "replace")

@@ -1,0 +1,30 @@
+"""Idle, slow and large clients at once: ordinary mail goes on, and afterwards all is as before. `make soak` does it with thousands."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.daemons import gateway
+from tests.soak import load
+
+pytestmark = [pytest.mark.daemons]
+
+PRESS = load.Press(idle=300, slow=40, bulk=4, octets=8_000_000, rate=20, seconds=8)
+
+
+@pytest.mark.skipif(not gateway.is_built(), reason="the command insurer-milter is not installed beside this Python")
+async def test_ordinary_mail_goes_on(tmp_path: Path, figures: list[str]) -> None:
+    """Beside a crowd every mail is taken but those that come too slowly, and no file stays open behind it."""
+    felt = await asyncio.to_thread(load.measure, tmp_path, PRESS)
+    assert set(felt.calm["codes"]) == set(felt.loaded["codes"]) == {"250"}
+    assert felt.bulky["codes"]["250"] == PRESS.bulk
+    assert felt.around["heard"]["idle still connected"] == PRESS.idle
+    assert felt.around["heard"]["slow, 1000 octets a second: 250 at its end"] == PRESS.slow // 2
+    assert felt.around["heard"]["slow, 100 octets a second: 421"] == PRESS.slow // 2
+    assert felt.connections >= PRESS.idle
+    assert felt.files[1] > felt.files[0] + PRESS.idle
+    assert felt.files[2] <= felt.files[0] + load.KEPT
+    figures.append(f"load: {felt.line()}")
