@@ -87,7 +87,7 @@ async def check(store: Store, *, reads_mails: bool = True) -> tuple[Fault, ...]:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             again = set(await _faults(store, reads_mails=reads_mails, only=frozenset(fault.entry for fault in faults)))
             faults = [fault for fault in faults if fault in again]
-        is_wrong = not await store.database.is_sound() or await _miscounts(store)
+        is_wrong = await store.database.damage() is not None or await _miscounts(store)
     except DamagedError:
         return (Fault(Kind.DATABASE),)
     found = sorted(faults, key=lambda fault: (fault.entry, fault.kind))
@@ -174,9 +174,12 @@ async def repair(store: Store, *, who: str, delete_orphans: bool = False) -> Rep
 
     `delete_orphans`: files that no entry names are deleted instead, mails among them. Raises QuarantineError.
     """
-    kept = "" if await store.database.is_sound() else await store.database.replace()
+    damaged = await store.database.damage()
+    kept = await store.database.replace(damaged) if damaged else ""
     async with store.database.transaction("count the quarantine") as connection:
         recounted = await connection.run_sync(migrate.recount)
+        for detail in ([f"damaged database kept as {kept}"] if kept else []) + (["total counted anew"] if recounted else []):
+            await store.note(connection, who, "repair", ("",), detail)
     adopted: list[str] = []
     removed = 0
     for shard in await _shards(store):
@@ -188,7 +191,7 @@ async def repair(store: Store, *, who: str, delete_orphans: bool = False) -> Rep
                 adopted.append(one.entry)
         await _remove(store, doomed, who)
         removed += len(doomed)
-    rewritten = await _rewrite(store)
+    rewritten = await _rewrite(store, who)
     return Repair(tuple(adopted), rewritten, removed, recounted, kept, await check(store))
 
 
@@ -218,17 +221,17 @@ async def _remove(store: Store, doomed: Sequence[Found], who: str) -> None:
         raise schema.sentence("delete what no entry names", store.root, error) from error
 
 
-async def _rewrite(store: Store) -> int:
+async def _rewrite(store: Store, who: str) -> int:
     """Put the facts beside the octets of files of schema 1, so that they too can be released when the database is lost."""
     count = 0
     for shard in await _shards(store):
         for one in shard:
-            if one.path.suffix == OLD and await _rewrite_one(store, one.entry):
+            if one.path.suffix == OLD and await _rewrite_one(store, one.entry, who):
                 count += 1
     return count
 
 
-async def _rewrite_one(store: Store, name: str) -> bool:
+async def _rewrite_one(store: Store, name: str, who: str) -> bool:
     async with store.database.reading("read the entry") as connection:
         row = (await connection.execute(sa.select(entries).where(entries.c.id == name))).mappings().one_or_none()
     if row is None or not await asyncio.to_thread(_is_whole, store, name, row["digest"]):
@@ -243,12 +246,9 @@ async def _rewrite_one(store: Store, name: str) -> bool:
         await asyncio.to_thread(write)
     except OSError as error:
         raise schema.sentence("rewrite a file", store.root, error) from error
-    if not await _exists(store, name):
-        await store.unlink((name,))  # deleted meanwhile: the new file must not stay
-        return False
-    return True
-
-
-async def _exists(store: Store, name: str) -> bool:
-    async with store.database.reading("read the entry") as connection:
-        return (await connection.execute(sa.select(entries.c.id).where(entries.c.id == name))).first() is not None
+    async with store.database.transaction("rewrite a file") as connection:
+        if (await connection.execute(sa.select(entries.c.id).where(entries.c.id == name))).first():
+            await store.note(connection, who, "repair", (name,), "file rewritten in the present form")
+            return True
+    await store.unlink((name,))  # deleted meanwhile: the new file must not stay
+    return False

@@ -33,7 +33,11 @@ _SIDES = ("", "-wal", "-shm")
 
 
 class DamagedError(QuarantineError):
-    """The database's file is broken; the text says what to do."""
+    """The database's file is broken; the text says what to do, `file` which one it was."""
+
+    def __init__(self, text: str, file: schema.Identity) -> None:
+        super().__init__(text)
+        self.file = file
 
 
 class ReplacedError(QuarantineError):
@@ -43,7 +47,7 @@ class ReplacedError(QuarantineError):
 class _Opened:
     """One engine on one file. It is let go of when nobody uses it any more: aiosqlite's threads end only with their connections."""
 
-    def __init__(self, engine: AsyncEngine, file: tuple[int, int]) -> None:
+    def __init__(self, engine: AsyncEngine, file: schema.Identity) -> None:
         self.engine, self.file = engine, file
         self.users = 0
         self.is_retired = False
@@ -68,10 +72,10 @@ class Database:
         self = cls(root, now, event, busy_seconds, heals=heal)
         try:
             await self._open()
-        except DamagedError:
+        except DamagedError as damage:
             if not heal:
                 raise
-            await self.replace()
+            await self.replace(damage.file)
         return self
 
     async def close(self) -> None:
@@ -88,8 +92,8 @@ class Database:
                 connection = await plain.execution_options(write=True)
                 async with connection.begin():
                     yield connection
-            if opened.file != _identity(self.path):
-                raise ReplacedError(f"cannot {doing} in {self.root}: the database was replaced meanwhile; try again")
+            if opened.file != schema.identity(self.path):
+                raise _replaced(doing, self.root)
 
     @asynccontextmanager
     async def reading(self, doing: str) -> AsyncIterator[AsyncConnection]:
@@ -104,34 +108,34 @@ class Database:
         try:
             yield opened
         except (SQLAlchemyError, OSError) as error:
-            told = schema.sentence(doing, self.root, error)
-            raise (DamagedError(str(told)) if schema.is_damaged(error) else told) from error
+            if opened.file != schema.identity(self.path):
+                raise _replaced(doing, self.root) from error
+            raise self._told(doing, error, opened.file) from error
         finally:
             opened.users -= 1
             await opened.dispose_if_unused()
 
     async def _current(self) -> _Opened:
         """What is open, opened anew when another file has come in its place: what is written to the old one nobody would see."""
-        if self._opened and self._opened.file == _identity(self.path):
+        if self._opened and self._opened.file == schema.identity(self.path):
             return self._opened
         async with self._swap:
-            if not self._opened or self._opened.file != _identity(self.path):
+            if not self._opened or self._opened.file != schema.identity(self.path):
                 await self._open()
                 self._event("quarantine reopened", {"meaning": "another process replaced the database"})
             assert self._opened
             return self._opened
 
-    async def replace(self) -> str:
-        """Keep the file aside, unless another process has done it, and open a new one. Gives the name of the kept file, "" if another did it.
+    async def replace(self, damaged: schema.Identity) -> str:
+        """Keep this very file aside, unless somebody has done it, and open a new one. Gives the name of the kept file, "" if it was done.
 
         Raises QuarantineError when not even that can be done.
         """
-        before = self._opened.file if self._opened else _identity(self.path)
         async with self._swap:
-            if self._opened and self._opened.file != before:
+            if self._opened and self._opened.file != damaged:
                 return ""
             try:
-                kept = await asyncio.to_thread(self._set_aside, before)
+                kept = await asyncio.to_thread(self._set_aside, damaged)
             except OSError as error:
                 raise schema.sentence("replace the damaged database", self.root, error) from error
             await self._open()
@@ -140,9 +144,9 @@ class Database:
             self._event("quarantine damaged", {"kept_as": kept, "meaning": meaning, "do": "insurer-milter quarantine repair"})
         return kept
 
-    def _set_aside(self, damaged: tuple[int, int] | None) -> str:
+    def _set_aside(self, damaged: schema.Identity) -> str:
         with alone(self.root, "replace"):
-            if damaged is None or _identity(self.path) != damaged:
+            if schema.identity(self.path) != damaged:
                 return ""
             stamp = f"{self._now():%Y%m%dT%H%M%SZ}"
             numbers = (f"{self.path.name}.corrupt-{stamp}{'' if not number else f'-{number}'}" for number in range(10_000))
@@ -155,24 +159,22 @@ class Database:
 
     async def _open(self) -> None:
         """Open what lies there, make what lacks, bring an old schema forward. Raises QuarantineError; then nothing is open that was not."""
-        engine: AsyncEngine | None = None
         try:
-            engine = await asyncio.to_thread(self._engine)
-            file = _identity(self.path)
+            engine, file = await asyncio.to_thread(self._engine)
+        except OSError as error:
+            raise schema.sentence("open the quarantine", self.root, error) from error
+        try:
             async with engine.connect() as plain:
                 connection = await plain.execution_options(write=True)
                 async with connection.begin():
                     version = await connection.run_sync(migrate.make, self.path)
+            if file != schema.identity(self.path):
+                raise _replaced("open the quarantine", self.root)
         except BaseException as error:
-            if engine:
-                await engine.dispose()
+            await engine.dispose()
             if not isinstance(error, SQLAlchemyError | OSError):
                 raise
-            told = schema.sentence("open the quarantine", self.root, error)
-            raise (DamagedError(str(told)) if schema.is_damaged(error) else told) from error
-        if file is None or file != _identity(self.path):
-            await engine.dispose()
-            raise QuarantineError(f"cannot open the quarantine in {self.root}: the database was replaced meanwhile; try again")
+            raise self._told("open the quarantine", error, file) from error
         old, self._opened = self._opened, _Opened(engine, file)
         if old:
             old.is_retired = True
@@ -183,20 +185,26 @@ class Database:
         elif not version and not await asyncio.to_thread(Files(self.root).is_empty):
             self._event("quarantine index new", {"meaning": "mails lie there that no index knows", "do": "insurer-milter quarantine repair"})
 
-    def _engine(self) -> AsyncEngine:
+    def _told(self, doing: str, error: Exception, file: schema.Identity) -> QuarantineError:
+        told = schema.sentence(doing, self.root, error)
+        return DamagedError(str(told), file) if schema.is_damaged(error) else told
+
+    def _engine(self) -> tuple[AsyncEngine, schema.Identity]:
         make_folder(self.root)
         if self.root.stat().st_mode & 0o077:
             self.root.chmod(0o700)
         return schema.engine(self.path, busy_seconds=self._busy_seconds)
 
-    async def is_sound(self) -> bool:
-        """Whether SQLite finds nothing wrong in the whole file. Raises QuarantineError when it cannot look."""
+    async def damage(self) -> schema.Identity | None:
+        """The database's file when SQLite finds anything wrong in it. Raises QuarantineError when it cannot look."""
+        file = (await self._current()).file
         try:
-            return await asyncio.to_thread(self._integrity) == "ok"
+            is_sound = await asyncio.to_thread(self._integrity) == "ok"
         except sqlite3.Error as error:
-            if schema.is_damaged(error):
-                return False
-            raise schema.sentence("check the database", self.root, error) from error
+            if not schema.is_damaged(error):
+                raise schema.sentence("check the database", self.root, error) from error
+            is_sound = False
+        return None if is_sound else file
 
     def _integrity(self) -> str:
         # A connection of its own: those of the engine may hold pages in memory from before the damage.
@@ -204,12 +212,8 @@ class Database:
             return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
+def _replaced(doing: str, root: Path) -> ReplacedError:
+    return ReplacedError(f"cannot {doing} in {root}: the database was replaced meanwhile; try again")
 
 
 @contextmanager

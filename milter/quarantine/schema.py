@@ -6,6 +6,7 @@ Knows SQLAlchemy Core and SQLite's pragmas; the tables hold nothing that Postgre
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from milter.quarantine import files
 
 VERSION = 2
 BUSY_SECONDS = 10
+Identity = tuple[int, int]
 
 metadata = sa.MetaData()
 
@@ -72,30 +74,48 @@ totals = sa.Table(
 )
 
 
-def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> AsyncEngine:
-    """An engine for the SQLite file, which is made for us alone (0600) when absent. The caller must dispose of it.
+def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> tuple[AsyncEngine, Identity]:
+    """An engine for the SQLite file, which is made for us alone (0600) when absent, and the file's identity. The caller must dispose of it.
 
     Transactions of connections with the execution option `write` begin IMMEDIATE: they wait for the lock before they read, so they never
-    fail halfway for want of it. Raises OSError.
+    fail halfway for want of it. All connections are to this very file: when another has come in its place, a new connection is refused with
+    OSError (ESTALE). Raises OSError.
     """
     # Never open an existing database beside SQLite: closing any handle of a file drops the process's locks on it (fcntl(2)).
     files.make_file(path)
+    status = os.stat(path)
+    file = (status.st_dev, status.st_ino)
     result = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)), pool_size=4, max_overflow=0)
     pragmas = (f"busy_timeout={int(busy_seconds * 1000)}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
 
     @event.listens_for(result.sync_engine, "connect")
     def prepare(connection: Any, record: object) -> None:  # Any: the driver's connection, adapted by SQLAlchemy
-        connection.isolation_level = None  # transactions begin where we say
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            if identity(path) != file:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            connection.isolation_level = None  # transactions begin where we say
+            cursor = connection.cursor()
+            for pragma in pragmas:
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            connection.close()  # else its thread would never end
+            raise
 
     @event.listens_for(result.sync_engine, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
 
-    return result
+    return result, file
+
+
+def identity(path: Path) -> Identity | None:
+    """What tells a file from another that comes under its name; None when there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def sentence(doing: str, root: Path, error: Exception) -> QuarantineError:

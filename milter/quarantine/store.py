@@ -115,10 +115,10 @@ class Store:
                 await self._insert(known, who, what)
             except ReplacedError:
                 await self._insert(known, who, what)
-            except DamagedError:
+            except DamagedError as damage:
                 if not self.database.heals:
                     raise
-                await self.database.replace()
+                await self.database.replace(damage.file)
                 await self._insert(known, who, what)
         except QuarantineError as error:
             if error.__cause__ is None or (isinstance(error.__cause__, Exception) and schema.nothing_written(error.__cause__)):

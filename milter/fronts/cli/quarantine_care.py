@@ -57,9 +57,11 @@ def audit(name: str, days: int | None, config: str | None, *, as_json: bool) -> 
     lines = with_store(config, lambda store, _: store.trail(name, since=since))
     if as_json:
         for line in lines:
-            output.json_line({"at": line.at.isoformat(), "who": line.who, "what": line.what, "id": line.entry, "detail": line.detail})
+            output.json_line({"at": line.at.isoformat(), "who": line.who, "what": line.what, "id": line.entry or None, "detail": line.detail})
         return
-    output.table(("at", "who", "what", "id", "detail"), ((f"{one.at:%Y-%m-%d %H:%M:%S}", one.who, one.what, one.entry, one.detail) for one in lines))
+    output.table(
+        ("at", "who", "what", "id", "detail"), ((f"{one.at:%Y-%m-%d %H:%M:%S}", one.who, one.what, one.entry or "-", one.detail) for one in lines)
+    )
 
 
 @click.command()

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from milter.errors import QuarantineError
 from milter.model.mail import Params
-from milter.quarantine.archive import Exported, Imported, export, import_all
+from milter.quarantine.archive import Exported, Imported, _next, export, import_all
 from milter.quarantine.entry import State
 from milter.quarantine.store import Quota, Store
 from tests.helpers import held
@@ -192,6 +194,27 @@ async def test_a_broken_archive_is_refused(store: Store, other: Store, harm: Cal
         await import_all(other, io.BytesIO(octets).read, who=ME)
     assert await other.list() == ()
     assert held.files(other.root) == []
+
+
+HEADER = plain(f"{NAME}.json")[0].tobuf(tarfile.USTAR_FORMAT)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 511), st.binary(min_size=1, max_size=12)), max_size=4), st.binary(max_size=600), st.booleans())
+def test_any_header_is_a_member_or_refused(changes: list[tuple[int, bytes]], rest: bytes, seals: bool) -> None:  # noqa: FBT001  # a drawn value
+    """Invariant: whatever a header says, its checksum right or wrong, what comes of it is a member of ours, the end, or QuarantineError."""
+    header = bytearray(HEADER)
+    for place, octets in changes:
+        header[place : place + len(octets)] = octets
+    header = header[:512]
+    if seals:
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+    try:
+        name, octets = _next(io.BytesIO(bytes(header) + rest).read, ".json", 1_000)
+    except QuarantineError:
+        return
+    assert (len(name), len(octets) <= 600) in ((27, True), (0, True))
 
 
 async def test_another_mail_under_a_known_id_is_refused(store: Store, other: Store) -> None:

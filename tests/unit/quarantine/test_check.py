@@ -75,6 +75,14 @@ async def make(store: Store, kind: Kind) -> str:
 MENDED = {Kind.ORPHAN, Kind.DELETED, Kind.UNFINISHED, Kind.DATABASE}
 
 
+AUDITED = {
+    Kind.ORPHAN: ["entry made again from its file"],
+    Kind.DELETED: ["file without entry deleted"],
+    Kind.UNFINISHED: ["file without entry deleted"],
+    Kind.DATABASE: ["total counted anew"],
+}
+
+
 async def test_a_sound_quarantine_has_no_fault(store: Store) -> None:
     """Nothing wrong, nothing said; a repair changes nothing."""
     name = await add(store)
@@ -99,6 +107,8 @@ async def test_each_fault_is_found_and_mended_if_it_can_be(store: Store, kind: K
     assert gone == ({name} if kind in (Kind.DELETED, Kind.UNFINISHED) else set())
     assert all(path.read_bytes() == before[path] for path in held.files(store.root))
     assert await store.octets(sound, who=ME) == held.RAW
+    lines = [line.detail for line in await store.trail() if line.what == "repair"]
+    assert lines == AUDITED.get(kind, [])
     assert await store.size() == ((await store.stats()).entries, (await store.stats()).octets)
 
 

@@ -125,6 +125,18 @@ async def test_two_processes_find_the_damage(tmp_path: Path, told: Told) -> None
     assert [name for name, _ in told].count("quarantine damaged") == 1
 
 
+async def test_who_is_late_replaces_nothing(tmp_path: Path, told: Told) -> None:
+    """Somebody who met the damage before another replaced the database does not put the new one aside."""
+    root = tmp_path / "q"
+    async with await opened(root, told) as store:
+        status = (root / "index.sqlite").stat()
+        damaged = (status.st_dev, status.st_ino)
+        assert await store.database.replace(damaged) == KEPT
+        name = await store.add(held.mail(), held.decision())
+        assert await store.database.replace(damaged) == ""
+        assert [entry.id for entry in await store.list()] == [name]
+
+
 async def test_a_person_who_looks_replaces_nothing(tmp_path: Path) -> None:
     """Without `heal` a damaged database is an error that says what to do, at opening and later, and stays where it is."""
     root = tmp_path / "q"

@@ -121,6 +121,7 @@ async def test_repair_gives_old_files_their_facts(old: Path) -> None:
         done = await repair(store, who="test")
         assert (done.rewritten, done.adopted, done.removed, done.left) == (7, (), 0, ())
         assert len(held.files(old)) == 7
+        assert [line.detail for line in await store.trail(RELEASED)][-1] == "file rewritten in the present form"
         before = {entry.id: entry for entry in await store.list()}
         assert await store.octets(HELD, who="test") == held.RAW
     (old / "index.sqlite").unlink()
