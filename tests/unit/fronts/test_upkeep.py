@@ -16,6 +16,7 @@ from milter.adapters import log
 from milter.adapters.dns_cache import CachingResolver
 from milter.errors import QuarantineError
 from milter.fronts import channel, upkeep
+from milter.quarantine import care
 from milter.quarantine.store import Store
 from milter.settings.model import Quarantine
 from tests.helpers.held import Clock, decision, files, mail
@@ -79,7 +80,7 @@ async def test_the_keeper_deletes_what_is_too_old_and_says_so(tmp_path: Path) ->
             async with running(store, is_keeper=False):
                 pass
         assert len(files(tmp_path)) == 1
-        await upkeep.care.care(store, Quarantine(keep_days=60), trust_clock=True)
+        await care.care(store, Quarantine(keep_days=60), trust_clock=True)
         async with running(store) as heard:
             pass
     assert [(event["event"], event["by_age"]) for event in heard.events] == [("quarantine care", 1)]
@@ -94,7 +95,7 @@ async def test_trouble_with_the_quarantine_is_said_and_does_not_stop_the_counts(
 
     async with await Store.open(tmp_path / "quarantine") as store:
         monkeypatch.setattr(Store, "size", broken)
-        monkeypatch.setattr(upkeep.care, "care", broken)
+        monkeypatch.setattr(care, "care", broken)
         async with running(store) as heard:
             pass
     assert [event["trouble"] for event in heard.events] == ["cannot count: disk I/O error"] * 2
@@ -108,7 +109,7 @@ async def test_a_bug_in_retention_is_logged_by_its_place(tmp_path: Path, monkeyp
         raise ValueError("jean.dupont@example.org")
 
     async with await Store.open(tmp_path / "quarantine") as store:
-        monkeypatch.setattr(upkeep.care, "care", broken)
+        monkeypatch.setattr(care, "care", broken)
         async with running(store) as heard:
             pass
     (event,) = heard.events

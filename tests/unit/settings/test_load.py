@@ -91,7 +91,7 @@ def test_problems_of_type_and_of_meaning_come_together_in_file_order() -> None:
         ("rules: [nowhere]", "s.yml:1:9: rules[0]: no such folder: /site/nowhere"),
         ('smtp: {trusted_peers: ["192.0.2.7/24"]}', "s.yml:1:24: smtp.trusted_peers[0]: the network has host bits set; did you mean `192.0.2.0/24`?"),
         ("on_failure: drop", "s.yml:1:13: on_failure: should be 'pass' or 'defer', not 'drop'"),
-        ("workers: 4", "s.yml:1:1: workers: unknown key; known keys: hostname"),
+        ("worker: 4", "s.yml:1:1: worker: unknown key; did you mean `workers`?"),
     ],
 )
 def test_one_problem_one_message(text: str, message: str | None) -> None:
