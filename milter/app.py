@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_POLICY = "observe"
 SCAN_DEFAULTS = replace(Settings(), policy="quarantine")
 OLD_LIST_DAYS = 180
-SANDBOX_OCTETS, SANDBOX_COPIES, SANDBOX_SECONDS = 268_435_456, 8, 40  # a judgement holds its mail several times over
+SANDBOX_OCTETS, SANDBOX_COPIES, SANDBOX_SECONDS = 134_217_728, 8, 40  # a judgement holds its mail several times over
 
 T = TypeVar("T")
 
@@ -274,15 +274,16 @@ async def open_resolver(settings: Settings) -> AsyncIterator[CachingResolver]:
         await cache.close()
 
 
-def build_sandbox(settings: Settings, parts: Parts, *, size: int = 1) -> Pool:
-    """Children of this process that judge large mails, `size` of them at once. `start` it before the event loop; not started it is of no use."""
+def build_sandbox(settings: Settings, parts: Parts) -> Pool:
+    """Children of this process that judge large mails. `start` it before the event loop; not started it is of no use."""
     from milter import pipeline
     from milter.adapters import sandbox
     from milter.auth.asked_resolver import NobodyAsks
 
     kit = build_kit(settings, parts, NobodyAsks(), lambda mail, bug: None)
-    memory = SANDBOX_OCTETS + SANDBOX_COPIES * settings.smtp.max_octets
-    return sandbox.Pool(pipeline.tasks(kit), size=size, memory_octets=memory, cpu_seconds=int(settings.judge_seconds) + SANDBOX_SECONDS)
+    memory = settings.sandbox.memory_octets or SANDBOX_OCTETS + SANDBOX_COPIES * settings.smtp.max_octets
+    seconds = int(settings.judge_seconds) + SANDBOX_SECONDS
+    return sandbox.Pool(pipeline.tasks(kit), size=settings.sandbox.children, memory_octets=memory, cpu_seconds=seconds)
 
 
 def build_kit(settings: Settings, parts: Parts, resolver: Resolver, broke: Broke, sandbox: Sandbox | None = None) -> Kit:

@@ -18,6 +18,7 @@ import structlog
 from pydantic_core import to_json
 
 from milter.adapters import log_terminal
+from milter.errors import SandboxError
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=repr).encode  # made once: `json.dumps` makes an encoder for each line
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -97,6 +98,8 @@ def facts(record: Mapping[str, object]) -> dict[str, object]:
 
 def bug_place(bug: BaseException) -> str:
     """Type of an exception and the place in our code that it came through last: `TypeError at mime/fields.py:88 in scan`."""
+    if isinstance(bug, SandboxError):
+        return f"SandboxError: {bug}"  # its text is made of such words too
     frames = traceback.extract_tb(bug.__traceback__)
     ours = [frame for frame in frames if frame.filename.startswith(_PACKAGE)] or list(frames)
     if not ours:

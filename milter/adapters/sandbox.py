@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from milter.model.sandbox import Answer, Tasks
 
 MAX_MESSAGE = 33_554_432  # octets of one message of a child
 MAX_QUESTIONS = 2_000  # of one task
+_PLACE = re.compile(r"\w{1,60}(?: at [\w./-]{1,200}:\d{1,9} in [\w<>]{1,60})?", re.ASCII)  # what `log.bug_place` says; it is logged
 _STATUS_SECONDS = 10.0
 _REASONS: dict[int, str] = {signal.SIGXCPU: "killed-cpu", signal.SIGKILL: "killed-by-system"}  # the latter by who has too little memory for all
 _AT_ONCE = 262_144  # octets that may be copied on the event loop
@@ -145,7 +147,8 @@ class Pool:
             if kind == inner.RESULT:
                 return octets
             if kind == inner.BROKE:
-                place = octets.decode("utf-8", "replace")[:200]
+                place = octets.decode("ascii", "replace")
+                place = place if _PLACE.fullmatch(place) else "at a place that is none"
                 raise SandboxError("killed-memory" if place.startswith("MemoryError") else "broke-in-sandbox", place)
             if kind != inner.QUESTION:
                 break

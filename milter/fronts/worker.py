@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from milter import app, pipeline
 from milter.adapters import log
 from milter.adapters.board import Board, Place
 from milter.adapters.dns_cache import CachingResolver
+from milter.adapters.sandbox import Pool
 from milter.errors import MilterError
 from milter.fronts import channel, listen, smtp_proxy, upkeep
 from milter.fronts.notices import Notices
@@ -61,8 +62,9 @@ def run(seat: Seat, loaded: app.Loaded, parts: app.Parts) -> int:
     outbox = channel.Outbox(seat.end)
     logger = log.open_log(outbox)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_Worker(seat, loaded.settings, parts, outbox, logger).run())
+        with closing(app.build_sandbox(loaded.settings, parts)) as pool, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            pool.start()
+            runner.run(_Worker(seat, loaded.settings, parts, pool, outbox, logger).run())
     except (MilterError, OSError) as error:
         outbox.put(channel.encode({"event": "failed", "cause": str(error)}))
         return 3
@@ -101,8 +103,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 class _Worker:
-    def __init__(self, seat: Seat, settings: Settings, parts: app.Parts, outbox: channel.Outbox, logger: log.Logger) -> None:
+    def __init__(self, seat: Seat, settings: Settings, parts: app.Parts, pool: Pool, outbox: channel.Outbox, logger: log.Logger) -> None:
         self._seat = seat
+        self._pool = pool
         self._settings = settings
         self._parts = parts
         self._outbox = outbox
@@ -120,7 +123,7 @@ class _Worker:
         self._outbox.attach(loop)
         loop.add_reader(self._seat.end.fileno(), self._on_channel)
         async with app.open_store(self._settings, self._happened) as store, app.open_resolver(self._settings) as resolver:
-            kit = app.build_kit(self._settings, self._parts, resolver, lambda mail, bug: self._broke(bug, mail.queue_id))
+            kit = app.build_kit(self._settings, self._parts, resolver, lambda mail, bug: self._broke(bug, mail.queue_id), self._pool)
             proxy = self._proxy(kit, store)
             await self._probe(proxy)
             self._say({"event": "ready"})
@@ -129,7 +132,7 @@ class _Worker:
 
     async def _serve(self, proxy: smtp_proxy.SmtpProxy, store: Store, resolver: CachingResolver) -> None:
         beside = upkeep.Upkeep(
-            self._say, self._logger, self._outbox, resolver, store, None, self._settings.quarantine, is_keeper=self._seat.index == 0
+            self._say, self._logger, self._outbox, resolver, store, self._pool, self._settings.quarantine, is_keeper=self._seat.index == 0
         )
         counting = asyncio.create_task(beside.run())
         waiting = [asyncio.create_task(event.wait()) for event in (self._go, self._stop)]

@@ -123,6 +123,21 @@ class Dns:
 
 
 @dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Child processes for work on hostile octets."""
+
+    children: int = _setting(
+        1, "Child processes of each worker that judge mails larger than `limits.large_octets`, so many at once.", least=1, most=16
+    )
+    memory_octets: int = _setting(
+        0,
+        "Memory that a child may take for one mail; beyond it the mail is `unscanned`. 0: 128 MiB and eight times `smtp.max_octets`.",
+        least=0,
+        most=68_719_476_736,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantine:
     """How long held mails stay, and how much room they may take. The oldest go first; one that is being released never goes."""
 
@@ -213,4 +228,5 @@ class Settings:
     quarantine: Quarantine = _setting(Quarantine(), "The quarantine.")  # noqa: RUF009  # frozen: safe to share
     metrics: Metrics = _setting(Metrics(), "Metrics and health.")  # noqa: RUF009  # frozen: safe to share
     log: Log = _setting(Log(), "The log.")  # noqa: RUF009  # frozen: safe to share
+    sandbox: Sandbox = _setting(Sandbox(), "Child processes for large mails.")  # noqa: RUF009  # frozen: safe to share
     limits: Limits = _setting(Limits(), "How much of a mail is looked at. Beyond a limit `incomplete` says so.")  # noqa: RUF009  # frozen: safe to share

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from milter.adapters.sandbox import Pool
-from milter.adapters.sandbox_child import FRAME, QUESTION
+from milter.adapters.sandbox_child import BROKE, FRAME, QUESTION
 from milter.errors import SandboxError
 from milter.model.sandbox import Ask
 
@@ -162,6 +162,7 @@ async def test_no_task_meets_what_another_left_behind(pool: Pool) -> None:
         ("babble", b"\xff" * 64, "killed-nonsense"),
         ("babble", FRAME.pack(b"R", 2**31), "killed-nonsense"),
         ("babble", FRAME.pack(QUESTION, 8) + b"nonsense", "killed-nonsense"),
+        ("babble", FRAME.pack(BROKE, 12) + b"Anna's words", "broke-in-sandbox"),
         ("pester", b"", "killed-nonsense"),
         ("no such task", b"", "broke-in-sandbox"),
     ],
