@@ -98,6 +98,7 @@ async def import_all(store: Store, read: Read, *, who: str) -> Imported:
                 continue
             if entry.state is State.RELEASING:
                 entry = replace(entry, state=State.IN_DOUBT, note="exported while it was being released")
+            await asyncio.to_thread(store.files.remove_unfinished, entry.id)
             await store.put(entry, octets, who=who, what="import")
             added += 1
     except QuarantineError as error:

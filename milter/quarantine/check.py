@@ -66,13 +66,17 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was mended: entries made again, files rewritten in the present form, files deleted; `kept_as`: the damaged database; `left`: faults."""
+    """What was mended: entries made again, files rewritten in the present form, files deleted; `kept_as`: the damaged database.
+
+    `young`: files without entry that were passed over because they may be on their way in; `left`: faults.
+    """
 
     adopted: tuple[str, ...]
     rewritten: int
     removed: int
     recounted: bool
     kept_as: str
+    young: int
     left: tuple[Fault, ...]
 
 
@@ -123,8 +127,7 @@ async def _shards(store: Store) -> list[list[Found]]:
 
 async def _strays(store: Store, shard: Sequence[Found]) -> list[tuple[Found, Kind]]:
     """The files of a shard that no entry names, but those that may be on their way in."""
-    now = store.now().timestamp()
-    unknown = [one for one in await unlisted(store, shard) if abs(now - one.changed) > UNDER_WAY_SECONDS]
+    unknown = [one for one in await unlisted(store, shard) if not _may_be_under_way(store, one)]
     gone = await deleted(store, unknown)
     found = []
     for one in unknown:
@@ -135,6 +138,10 @@ async def _strays(store: Store, shard: Sequence[Found]) -> list[tuple[Found, Kin
         else:
             found.append((one, Kind.ORPHAN if await asyncio.to_thread(_adoptable, store, one) else Kind.LOST))
     return found
+
+
+def _may_be_under_way(store: Store, found: Found) -> bool:
+    return abs(store.now().timestamp() - found.changed) <= UNDER_WAY_SECONDS
 
 
 async def _digests(store: Store, after: str) -> list[tuple[str, str]]:
@@ -181,8 +188,9 @@ async def repair(store: Store, *, who: str, delete_orphans: bool = False) -> Rep
         for detail in ([f"damaged database kept as {kept}"] if kept else []) + (["total counted anew"] if recounted else []):
             await store.note(connection, who, "repair", ("",), detail)
     adopted: list[str] = []
-    removed = 0
+    removed = young = 0
     for shard in await _shards(store):
+        young += sum(_may_be_under_way(store, one) for one in await unlisted(store, shard))
         doomed = []
         for one, kind in await _strays(store, shard):
             if kind in (Kind.UNFINISHED, Kind.DELETED) or delete_orphans:
@@ -192,7 +200,7 @@ async def repair(store: Store, *, who: str, delete_orphans: bool = False) -> Rep
         await _remove(store, doomed, who)
         removed += len(doomed)
     rewritten = await _rewrite(store, who)
-    return Repair(tuple(adopted), rewritten, removed, recounted, kept, await check(store))
+    return Repair(tuple(adopted), rewritten, removed, recounted, kept, young, await check(store))
 
 
 async def _adopt(store: Store, found: Found, who: str) -> bool:

@@ -138,7 +138,7 @@ class Database:
                 kept = await asyncio.to_thread(self._set_aside, damaged)
             except OSError as error:
                 raise schema.sentence("replace the damaged database", self.root, error) from error
-            await self._open()
+            await self._open(is_new_told=bool(kept))
         if kept:
             meaning = "the index was damaged; a new one is in use, the mails' files are untouched"
             self._event("quarantine damaged", {"kept_as": kept, "meaning": meaning, "do": "insurer-milter quarantine repair"})
@@ -157,8 +157,11 @@ class Database:
             sync_folder(self.root)
             return kept.name
 
-    async def _open(self) -> None:
-        """Open what lies there, make what lacks, bring an old schema forward. Raises QuarantineError; then nothing is open that was not."""
+    async def _open(self, *, is_new_told: bool = False) -> None:
+        """Open what lies there, make what lacks, bring an old schema forward. Raises QuarantineError; then nothing is open that was not.
+
+        `is_new_told`: somebody else says that the database is new.
+        """
         try:
             engine, file = await asyncio.to_thread(self._engine)
         except OSError as error:
@@ -182,7 +185,7 @@ class Database:
         if 0 < version < schema.VERSION:
             copy = migrate.copy_of(self.path, version).name
             self._event("quarantine migrated", {"from": version, "to": schema.VERSION, "copy": copy})
-        elif not version and not await asyncio.to_thread(Files(self.root).is_empty):
+        elif not version and not is_new_told and not await asyncio.to_thread(Files(self.root).is_empty):
             self._event("quarantine index new", {"meaning": "mails lie there that no index knows", "do": "insurer-milter quarantine repair"})
 
     def _told(self, doing: str, error: Exception, file: schema.Identity) -> QuarantineError:

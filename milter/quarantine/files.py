@@ -105,6 +105,10 @@ class Files:
         """Take these very files away, durably."""
         self._unlink(one.path for one in found)
 
+    def remove_unfinished(self, entry: str) -> None:
+        """Take away what a writer of this id left who died. Only for who knows that none is alive."""
+        self._unlink([self.path(entry).with_suffix(UNFINISHED)])
+
     def remove_old_form(self, entry: str) -> None:
         """Take the file of schema 1 away, once there is one of the present form."""
         self._unlink([self.path(entry).with_suffix(OLD)])

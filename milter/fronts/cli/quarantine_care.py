@@ -28,7 +28,7 @@ from milter.quarantine.store import Store
 _LIST = 20
 
 
-@click.command()
+@click.command(short_help="Delete what the settings do not keep.")
 @click.option("--older-than", metavar="DAYS", type=click.IntRange(0, 36_500), help="Delete mails received before so many days, nothing else.")
 @config_option
 @json_option
@@ -46,7 +46,7 @@ def purge(older_than: int | None, config: str | None, *, as_json: bool) -> None:
         click.echo(f"{done.mails} deleted")
 
 
-@click.command()
+@click.command(short_help="Say who did what to which mail, and when.")
 @click.argument("name", metavar="[ID]", default="")
 @click.option("--days", metavar="N", type=click.IntRange(0, 36_500), help="Only of the last N days.")
 @config_option
@@ -64,7 +64,7 @@ def audit(name: str, days: int | None, config: str | None, *, as_json: bool) -> 
     )
 
 
-@click.command()
+@click.command(short_help="Compare files and database both ways.")
 @click.option("--quick", is_flag=True, help="Compare names only; do not read the mails.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when something is wrong.")
 @config_option
@@ -90,7 +90,7 @@ def _show(faults: tuple[checking.Fault, ...], *, as_json: bool) -> None:
         output.table(("fault", "id", "meaning"), ((fault.kind.value, fault.entry or "-", fault.meaning) for fault in faults))
 
 
-@click.command()
+@click.command(short_help="Mend what `check` finds.")
 @click.option("--delete-orphans", is_flag=True, help="Delete files that no entry names, mails among them, instead of making their entries.")
 @config_option
 @json_option
@@ -102,18 +102,27 @@ def repair(config: str | None, *, delete_orphans: bool, as_json: bool) -> int:
     done = with_store(config, lambda store, _: checking.repair(store, who=who(), delete_orphans=delete_orphans), heal=True)
     if as_json:
         report = {"adopted": done.adopted, "rewritten": done.rewritten, "removed": done.removed, "recounted": done.recounted}
-        output.json_line({**report, "kept_as": done.kept_as or None, "left": [{"fault": one.kind.value, "id": one.entry} for one in done.left]})
+        output.json_line(
+            {
+                **report,
+                "kept_as": done.kept_as or None,
+                "young": done.young,
+                "left": [{"fault": one.kind.value, "id": one.entry} for one in done.left],
+            }
+        )
     else:
         click.echo(f"entries made again: {len(done.adopted)}, files rewritten: {done.rewritten}, files deleted: {done.removed}")
         if done.recounted:
             click.echo("the total of the database was wrong and is counted anew")
         if done.kept_as:
             click.echo(f"the damaged database is kept as {done.kept_as}")
+        if done.young:
+            click.echo(f"files younger than a minute, passed over: {done.young}; run this again then")
         _show(done.left, as_json=False)
     return 3 if done.left else 0
 
 
-@click.command()
+@click.command(short_help="Write all mails into a tar archive.")
 @click.argument("file", metavar="FILE|-")
 @config_option
 def export(file: str, config: str | None) -> int:
@@ -153,7 +162,7 @@ def _export_to(path: Path, config: str | None) -> archive.Exported:
     return done
 
 
-@click.command("import")
+@click.command("import", short_help="Add the mails of an archive.")
 @click.argument("file", metavar="FILE|-")
 @config_option
 @json_option

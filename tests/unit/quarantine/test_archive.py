@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from milter.errors import QuarantineError
 from milter.model.mail import Params
 from milter.quarantine.archive import Exported, Imported, _next, export, import_all
+from milter.quarantine.check import check
 from milter.quarantine.entry import State
+from milter.quarantine.files import STEPS
 from milter.quarantine.store import Quota, Store
 from tests.helpers import held
+from tests.unit.quarantine.test_faults import Crash
 
 ME = "admin"
 NAME = "0" * 22
@@ -228,6 +231,29 @@ async def test_another_mail_under_a_known_id_is_refused(store: Store, other: Sto
     with pytest.raises(QuarantineError, match="is held already with other octets"):
         await import_all(other, io.BytesIO(await exported(store)).read, who=ME)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_import_that_was_killed_is_repeated(store: Store, tmp_path: Path, step: str) -> None:
+    """Whatever step of a mail an import dies at, importing again completes it, each mail once and whole."""
+    names = {await store.add(held.mail(), held.decision()) for _ in range(3)}
+    octets = await exported(store)
+    reached: list[str] = []
+
+    def stop(here: str) -> None:
+        reached.append(here)
+        if reached.count(step) == 2:
+            raise Crash
+
+    async with await Store.open(tmp_path / "two", before=stop) as dying:
+        with pytest.raises(Crash):
+            await import_all(dying, io.BytesIO(octets).read, who=ME)
+    async with await Store.open(tmp_path / "two", now=held.Clock()) as again:
+        done = await import_all(again, io.BytesIO(octets).read, who=ME)
+        assert done.mails + done.known == 3
+        assert {entry.id for entry in await again.list()} == names
+        assert {path.name for path in held.files(again.root)} == {f"{name}.held" for name in names}
+        assert await check(again) == ()
 
 
 async def test_an_import_keeps_to_the_quota(store: Store, other: Store) -> None:
