@@ -140,7 +140,8 @@ class Canonical:
     def _relaxed_field(self, index: int) -> bytes:
         octets = self._relaxed.get(index)
         if octets is None:
-            self._relaxed[index] = octets = relaxed_field(self._message.fields[index]) + _CRLF
+            field = self._message.fields[index]
+            self._relaxed[index] = octets = b"%b:%b\r\n" % (field.name.lower().rstrip(b" \t"), relaxed_value(field.value))
         return octets
 
     def _body(self, *, relaxed: bool) -> bytes | memoryview:

@@ -88,6 +88,7 @@ class _Reading:
             self._text_links(text)
             self._keep(self.quoted, text)
             return
+        text = words.with_one_line_end(text)
         signs = words.look(text)
         if words.ADDRESS in signs:
             self._text_links(text)

@@ -52,18 +52,23 @@ _LONGEST_SIGNATURE = 15  # lines; what follows is the author's again (legal noti
 
 
 def look(text: str) -> frozenset[str]:
-    """What stands in a text, for `split`; ADDRESS is among it when the text may hold a web address."""
-    return _SIGNS.look(_one_line_end(text).encode("utf-8", "replace"))
+    """What stands in a text with one kind of line end, for `split`; ADDRESS is among it when the text may hold a web address."""
+    return _SIGNS.look(text.encode("utf-8", "replace"))
 
 
-def _one_line_end(text: str) -> str:
+def with_one_line_end(text: str) -> str:
+    """The text with LF for every line end."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def split(text: str, signs: frozenset[str] | None = None) -> Words:
-    """Split plain text into own, quoted and signature; `signs`: what `look` says of it. Linear, never raises."""
-    text, quoted = _one_line_end(text), ""
+    """Split plain text into own, quoted and signature. Linear, never raises.
+
+    `signs` is what `look` says of it, for a caller who asked; the text has one kind of line end then.
+    """
+    quoted = ""
     if signs is None:
+        text = with_one_line_end(text)
         signs = look(text)
     if "quote" in signs or "header" in signs:
         own_lines, quoted_lines = _quotes(text.split("\n"), headers="header" in signs)

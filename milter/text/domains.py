@@ -70,6 +70,8 @@ def is_ip_literal(text: str) -> bool:
     inner = text.strip().lower()
     if inner.startswith("[") and inner.endswith("]"):
         inner = inner[1:-1].removeprefix("ipv6:")
+    if ":" not in inner and not inner[-1:].isdecimal():
+        return False  # most names, and far quicker than what follows
     try:
         ipaddress.ip_address(inner)
     except ValueError:
