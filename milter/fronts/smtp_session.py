@@ -279,8 +279,10 @@ class SmtpSession(SmtpConnection):
         waited = 0.0
         try:
             while (content := await self._door.lane.slice(inbox.data) if inbox.is_large else inbox.data()) is None:
-                if not self._room.is_enough(self._received) and not await self._room.grow():
-                    inbox.skip()  # nothing was read meanwhile
+                if not self._room.is_enough(self._received):
+                    if not await self._room.grow():
+                        inbox.skip()
+                    continue  # the end may have come meanwhile
                 waited = await self._more_of_mail(waited)
         except (Gone, ConnectionError):
             self._tell(self._ended, "the client left before the end of the mail")

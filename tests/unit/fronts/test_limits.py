@@ -220,6 +220,22 @@ async def test_mail_that_grows_beyond_what_it_said() -> None:
     assert len(built.next_hop.mails) == 1
 
 
+@pytest.mark.parametrize(("is_room", "code"), [(False, "452"), (True, "250")])
+async def test_the_end_that_comes_during_the_wait_for_room(*, is_room: bool, code: str) -> None:
+    """A mail whose last octets come while it waits for room is answered when the wait is over, not when its client seems too slow."""
+    async with stand(options=TIGHT) as built, built.client() as holder, built.client() as client:
+        assert (await begun(holder, size=2_000_000)).startswith("354 ")
+        assert (await begun(client)).startswith("354 ")
+        client.writer.write(MEGA * 21)
+        await asyncio.sleep(0.05)
+        client.writer.write(b".\r\n")
+        if is_room:
+            await asyncio.sleep(0.02)
+            holder.vanish()
+        async with asyncio.timeout(5):
+            assert (await client.reply()).startswith(code)
+
+
 async def test_many_large_mails_at_once() -> None:
     """Twelve large mails, room for two: all are delivered one after another, and never is more held than there is room."""
     async with stand(options=replace(TIGHT, memory_octets=3_100_000, wait_seconds=20)) as built:
