@@ -7,12 +7,16 @@ import re
 import click
 
 from milter import app
+from milter.adapters import files
+from milter.errors import FileError
 from milter.fronts import control
 from milter.fronts.cli import output
 from milter.fronts.cli.options import config_option, json_option
+from milter.settings.model import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600}
 _LENGTH = re.compile(r"([0-9]{1,6})([smh])")
+DATA_DIR = re.compile(r"""^(?:\{|[^#\n]*,)?\s*"?data_dir"?:\s*["']?([^\s"',}#]+)""", re.MULTILINE)
 
 
 class Length(click.ParamType[float]):
@@ -30,7 +34,23 @@ class Length(click.ParamType[float]):
 
 
 def _ask(config: str | None, **request: object) -> control.Answer:
-    return control.ask(app.load_settings(config).settings, request)
+    return control.ask(_settings(config, is_told=request["do"] == "reload"), request)
+
+
+def _settings(config: str | None, *, is_told: bool) -> Settings:
+    """Those of the file. A file that is broken must not part an operator from the running service: then where its socket lies is all that is read.
+
+    `is_told`: the service itself is going to say what is wrong.
+    """
+    try:
+        return app.load_settings(config).settings
+    except FileError as wrong:
+        found = DATA_DIR.search(files.read(config or str(files.site_settings())).decode("utf-8", "replace"))
+        if not is_told:
+            for problem in wrong.problems:
+                click.echo(str(problem), err=True)
+            click.echo("the settings file is wrong now; a running service keeps what it had", err=True)
+        return Settings(data_dir=found[1]) if found else Settings()
 
 
 @click.command()

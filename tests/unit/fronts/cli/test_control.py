@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from milter.fronts.cli.control import DATA_DIR
 from milter.fronts.cli.main import run
 from tests.helpers.ports import free_port
 from tests.unit.fronts.cli.test_serve import MAIL, Sink, hop, settings
@@ -312,3 +313,36 @@ def test_what_is_watched_agrees_with_the_log(service: Service, capsys: pytest.Ca
     ):
         assert (name, float(values[f"insurer_milter_{name}"])) == (name, value)
     assert service.page("/nothing")[0] == 404
+
+
+def test_a_broken_settings_file_does_not_part_us_from_the_service(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """`status`, `pause` and `resume` work and say what is wrong with the file; `reload` fails and says it once."""
+    good = service.config.read_text()
+    service.config.write_text(good.replace("{", '{"polcy": "tag", ', 1))
+    for words in (["status"], ["pause", "--for", "1m"], ["resume"]):
+        code, out, err = service.ask(capsys, *words)
+        assert code == 0
+        assert out
+        assert "polcy: unknown key" in err
+        assert err.endswith("the settings file is wrong now; a running service keeps what it had\n")
+    code, _, err = service.ask(capsys, "reload")
+    assert (code, err.count("polcy: unknown key")) == (2, 1)
+    assert err.endswith("not reloaded; what was in force before stays in force\n")
+    service.config.write_text(good)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("policy: [\ndata_dir: /srv/im\n", "/srv/im"),
+        ("data_dir: '/srv/im' # ours\n", "/srv/im"),
+        ('{"hostname": "x", "data_dir": "/srv/im"}', "/srv/im"),
+        ('{"data_dir": "/srv/im", "x": 1}', "/srv/im"),
+        ("# data_dir: /srv/im\n", None),
+        ("smtp: {listen: []}\n", None),
+    ],
+)
+def test_the_folder_of_data_is_found_in_a_broken_file(text: str, expected: str | None) -> None:
+    """The key is found in blocks and in flow style, but not in a comment."""
+    found = DATA_DIR.search(text)
+    assert (found[1] if found else None) == expected
