@@ -119,8 +119,8 @@ class SmtpConnection(aiosmtpd.SMTP):
         self._received += len(data)
         if self._waiter is not None:
             self._wake()
-        elif len(self._inbox) > _PENDING and self._client is not None:
-            self._client.pause_reading()
+        if len(self._inbox) > _PENDING and self._client is not None:
+            self._client.pause_reading()  # also when somebody waits: uvloop would read on, 8 MB at a time, before he has his turn
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still read, and what has begun goes on."""
