@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -78,12 +78,30 @@ def tree(pid: int) -> list[int]:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of the tree, ended and waited-for children included."""
-    return sum(sum(int(field) for field in _stat(one)[11:15]) for one in tree(pid)) / _TICKS
+    return _sum(pid, lambda one: sum(int(field) for field in _stat(one)[11:15])) / _TICKS
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory of the tree."""
-    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in tree(pid)) * _PAGE / 1e6
+    """Resident memory of the tree; what its processes share counts for each of them."""
+    return _sum(pid, lambda one: int(Path(f"/proc/{one}/statm").read_text().split()[1])) * _PAGE / 1e6
+
+
+def shared_mb(pid: int) -> float:
+    """Memory of the tree, what its processes share counted once (PSS). Needs the right to look at them."""
+    return _sum(pid, _pss) / 1e3
+
+
+def _pss(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _sum(pid: int, measure: Callable[[int], int]) -> int:
+    total = 0
+    for one in tree(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may have ended just now
+            total += measure(one)
+    return total
 
 
 def _stat(pid: int) -> list[str]:
