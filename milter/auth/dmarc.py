@@ -94,6 +94,10 @@ class _Evaluator:
         """Find the record that applies (RFC 9989 §4.10.1): of the author domain, its organization, or its public suffix."""
         own = await self._record(self._name)
         if isinstance(own, DmarcRecord):
+            if own.policy and any(fact.domain == self._author and fact.result is AuthResult.PASS and fact.proves_content for fact in dkim):
+                # whatever the organization is, and whatever aligns besides: nothing changes any more
+                fact = DmarcFact(AuthResult.PASS, self._author, policy=own.lowered(own.policy), dkim_aligned=True)
+                return Evaluation(fact, frozenset((self._author,)), self._author)
             return await self._judge(own, self._author, spf, dkim)
         walk = await self._walk(self._name)
         if not walk.organization:

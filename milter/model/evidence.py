@@ -62,7 +62,8 @@ class DmarcFact:
     single author `several_author_domains`, `several_from_fields`, `no_author_domain`, `invalid_author` (suspicious, never "no
     policy"); with temperror `record_lookup`, `alignment_lookup`, `existence_lookup`.
 
-    `policy` is the policy in force (none, quarantine, reject) or "" without a record.
+    `policy` is the policy in force (none, quarantine, reject) or "" without a record. Where a whole signature of the author domain itself
+    settles the result, nobody asks for `org_domain` and `spf_aligned`.
     """
 
     result: AuthResult

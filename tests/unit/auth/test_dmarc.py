@@ -79,7 +79,6 @@ ORGANIZATION: Records = {"_dmarc.insurer.example": {"TXT": ["v=DMARC1; p=reject;
 @pytest.mark.parametrize(
     ("domain", "signer", "result", "policy", "organization"),
     [
-        ("insurer.example", "insurer.example", PASS, "reject", "insurer.example"),
         ("insurer.example", "mail.insurer.example", PASS, "reject", "insurer.example"),
         ("news.insurer.example", "mail.insurer.example", PASS, "quarantine", "insurer.example"),
         ("insurer.example", "other.example", FAIL, "reject", "insurer.example"),
@@ -155,10 +154,26 @@ async def test_the_walk_asks_at_most_eight_names() -> None:
     ]
 
 
+async def test_the_authors_own_signature_settles_it() -> None:
+    """After a pass of the author domain itself neither its organization nor SPF matters; a part signed, or no own record, settles nothing."""
+    own = SpfFact(PASS, Domain("bounce.insurer.example"))
+    evaluation, asked = await evaluate(ORGANIZATION, "insurer.example", dkim=(*signed_by("x.test"), *signed_by("insurer.example")), spf=own)
+    assert asked == ["_dmarc.insurer.example"]
+    assert evaluation.aligned == {Domain("insurer.example")}
+    assert (evaluation.fact.result, evaluation.fact.policy, evaluation.fact.dkim_aligned) == (PASS, "reject", True)
+    partly = (DkimFact(PASS, Domain("insurer.example")),)
+    evaluation, asked = await evaluate(ORGANIZATION, "insurer.example", dkim=partly, spf=own)
+    assert len(asked) == 3
+    assert evaluation.aligned == {Domain("insurer.example"), Domain("bounce.insurer.example")}
+    evaluation, asked = await evaluate(ORGANIZATION, "news.insurer.example", dkim=signed_by("news.insurer.example"))
+    assert len(asked) == 3
+    assert (evaluation.fact.result, evaluation.fact.policy) == (PASS, "quarantine")
+
+
 async def test_nothing_is_asked_that_cannot_change_the_answer() -> None:
     """Strangers and identical names cost no walk of their own, and no name is asked twice."""
-    _, asked = await evaluate(ORGANIZATION, "insurer.example", dkim=(*signed_by("insurer.example"), *signed_by("a.b.other.test")))
-    assert asked == ["_dmarc.insurer.example", "_dmarc.example"]
+    _, asked = await evaluate(ORGANIZATION, "insurer.example", dkim=(*signed_by("mail.insurer.example"), *signed_by("a.b.other.test")))
+    assert asked == ["_dmarc.insurer.example", "_dmarc.example", "_dmarc.mail.insurer.example"]
     _, asked = await evaluate(ORGANIZATION, "insurer.example", dkim=(*signed_by("a.insurer.example"), *signed_by("b.insurer.example")))
     assert asked == ["_dmarc.insurer.example", "_dmarc.example", "_dmarc.a.insurer.example", "_dmarc.b.insurer.example"]
 
