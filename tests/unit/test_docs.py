@@ -114,3 +114,35 @@ def test_french_sentences() -> None:
         if not (sentence[0].isupper() and sentence.endswith(".")):
             wrong.append(f"{rule.id}: no capital or no full stop")
     assert wrong == []
+
+
+FAILURES = ROOT / "docs" / "explanation" / "when-things-fail.md"
+
+
+def _failure_rows() -> list[list[str]]:
+    """The cells of each row of the tables on failures, without their heads."""
+    lines = FAILURES.read_text(encoding="utf-8").replace("\\|", "/").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return [row for row in rows if row[0] not in ("what", "what breaks") and not row[0].startswith("---")]
+
+
+@pytest.mark.parametrize("row", _failure_rows(), ids=lambda row: row[0][:40])
+def test_each_failure_names_a_test_that_is_there(row: list[str]) -> None:
+    """The last cell of a row names tests, file and function, and each of them exists."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[-1])
+    assert named
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+def test_what_the_page_on_failures_quotes_is_said() -> None:
+    """Each reply, metric and event that the page quotes stands in the program."""
+    program = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "milter").rglob("*.py"))
+    text = FAILURES.read_text(encoding="utf-8").replace("\\|", "/")
+    replies = re.findall(r"`[245]\d\d ([245]\.\d\.\d) ?([^`]*)`", text)
+    said = [piece.strip() for _, words in replies for piece in re.split(r"…|\(|: ", words) if piece.strip(" )")]
+    metrics = re.findall(r"`(\w+)_total", text)
+    assert len(said) > 15
+    assert len(metrics) > 8
+    lost = [words for words in said if words not in program] + [name for name in metrics if f'"{name}' not in program]
+    assert lost == []

@@ -171,3 +171,12 @@ def test_the_quarantine_keeps_the_original_and_our_received_field() -> None:
     """What a release delivers is made of the original octets; folded lines of our field stay with it."""
     trace = b"Received: from x (y [192.0.2.1])\r\n by mx.example.org; now\r\n"
     assert top_field(trace + b"X-Insurer-Milter: z\r\n" + MAIL) == trace
+
+
+def test_a_wrong_file_is_told_with_its_place_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every mistake with file, line and column, and exit code 2: nothing serves with half of its settings."""
+    path = settings(tmp_path, free_port(), 9, polcy="tag", workers=0)
+    assert run(["serve", "--config", str(path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith(f"{path}:1:") for line in lines] == [True, True, False]
+    assert lines[-1] == "2 problems."
