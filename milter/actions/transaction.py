@@ -18,6 +18,7 @@ from milter.errors import NextHopError
 from milter.model.reply import Reply, reply
 
 _ONE_WRITE = 262_144
+_SLICE = 131_072
 Recipient = tuple[bytes, tuple[bytes, ...]]
 """Path and parameters of a RCPT."""
 NO_ANSWER = "no answer after final dot (RFC 1047)"
@@ -75,8 +76,8 @@ class Large:
     def slices(self) -> Iterator[bytes]:
         """The content, cut small."""
         for piece in self.pieces:
-            for start in range(0, len(piece), _ONE_WRITE):
-                yield bytes(piece[start : start + _ONE_WRITE])
+            for start in range(0, len(piece), _SLICE):
+                yield bytes(piece[start : start + _SLICE])
 
 
 class Transaction:
@@ -188,10 +189,15 @@ class Transaction:
         return answer
 
     async def _large(self, content: Large, until: float) -> None:
-        stuffing = smtp_client.Stuffing()
+        stuffing, wire = smtp_client.Stuffing(), self._wire
+
+        def send(octets: bytes) -> None:
+            wire.write(stuffing.feed(octets))
+
         for octets in content.slices():
-            await self._wire.write_slice(await content.lane.slice(partial(stuffing.feed, octets)), until)
-        self._wire.write(stuffing.end())
+            await content.lane.slice(partial(send, octets))
+            await wire.keep_up(until)
+        wire.write(stuffing.end())
 
     async def _content(self, octets: bytes | Large, until: float) -> Reply:
         wire = self._wire

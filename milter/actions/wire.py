@@ -117,11 +117,11 @@ class Wire(asyncio.Protocol):
         """Send much, at the pace of the reader. Raises NextHopError when the connection breaks or `until` passes."""
         view = memoryview(octets)
         for start in range(0, len(view), _CHUNK):
-            await self.write_slice(view[start : start + _CHUNK], until)
+            self.write(view[start : start + _CHUNK])
+            await self.keep_up(until)
 
-    async def write_slice(self, octets: bytes | memoryview, until: float) -> None:
-        """Send a slice of much: returns when the reader keeps up. Raises NextHopError like `write_all`."""
-        self.write(octets)
+    async def keep_up(self, until: float) -> None:
+        """Return when the reader has taken most of what was sent. Raises NextHopError like `write_all`."""
         while self._paused and not self.failure:
             await self._wait(until, _TOO_SLOW)
         if not self.failure and self._loop.time() >= until:

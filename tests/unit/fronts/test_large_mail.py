@@ -38,7 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "LARGE", 20)
     monkeypatch.setattr(inbox, "_PIECE", 7)
     monkeypatch.setattr(smtp_proxy, "LARGE", 20)
-    monkeypatch.setattr(transaction, "_ONE_WRITE", 7)
+    monkeypatch.setattr(transaction, "_SLICE", 7)
     monkeypatch.setattr(large_mail, "_SLICE", 7)
 
 
