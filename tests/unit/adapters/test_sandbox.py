@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -280,3 +282,34 @@ async def test_children_die_with_their_pool(pool: Pool) -> None:
     with pytest.raises(SandboxError):
         await asyncio.wait_for(task, 10)
     assert not any(map(is_alive, pids))
+
+
+WORKER = """
+import sys, time
+from milter.adapters.sandbox import Pool
+pool = Pool({"x": lambda request, octets, ask: b""}, size=2)
+pool.start()
+print(pool._nurse, flush=True)
+time.sleep(60)
+"""
+
+
+def test_no_child_outlives_its_worker() -> None:
+    """A worker that is killed takes nurse and children with it, also those that wait for work."""
+    with subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        nurse = int(worker.stdout.readline())
+        pids = [nurse, *born_of(nurse)]
+        worker.kill()
+    deadline = time.monotonic() + 5
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_running, pids))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no mere entry that nobody has read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
