@@ -56,6 +56,8 @@ soak: $(STAMP) system
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.proxy
+	$(BIN)/python -m bench.workers
+	$(BIN)/python -m bench.reload --reloads 100
 
 generate: $(STAMP)
 	$(BIN)/python -m tests.generate

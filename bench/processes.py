@@ -30,9 +30,16 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(command: Sequence[str], core: int, errors: Path) -> Iterator[subprocess.Popen[str]]:
     """A program on one core, told to stop by its pid at the end. Its error output is added to a file."""
+    with running_anywhere(command, errors) as process:
+        os.sched_setaffinity(process.pid, {core})
+        yield process
+
+
+@contextlib.contextmanager
+def running_anywhere(command: Sequence[str], errors: Path) -> Iterator[subprocess.Popen[str]]:
+    """The same on all cores."""
     with errors.open("ab") as out:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, text=True)
-    os.sched_setaffinity(process.pid, {core})
     try:
         yield process
     finally:
@@ -83,12 +90,21 @@ def cpu_seconds(pid: int) -> float:
 
 def memory_mb(pid: int) -> float:
     """Resident memory of the tree; what its processes share counts for each of them."""
-    return _sum(pid, lambda one: int(Path(f"/proc/{one}/statm").read_text().split()[1])) * _PAGE / 1e6
+    return _sum(pid, _pages) * _PAGE / 1e6
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of one process."""
+    return _pages(pid) * _PAGE / 1e6
 
 
 def shared_mb(pid: int) -> float:
     """Memory of the tree, what its processes share counted once (PSS). Needs the right to look at them."""
     return _sum(pid, _pss) / 1e3
+
+
+def _pages(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
 
 
 def _pss(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""Idle, slow and large clients at once: ordinary mail goes on, and afterwards all is as before. `make soak` does it with thousands."""
+"""Idle, slow and large clients at once, and reloads under traffic: mail goes on, and afterwards all is as before. `make soak` does more of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemons import gateway
-from tests.soak import load
+from tests.soak import kills, load
 
 pytestmark = [pytest.mark.daemons]
 
@@ -28,3 +28,23 @@ async def test_ordinary_mail_goes_on(tmp_path: Path, figures: list[str]) -> None
     assert felt.files[1] > felt.files[0] + PRESS.idle
     assert felt.files[2] <= felt.files[0] + load.KEPT
     figures.append(f"load: {felt.line()}")
+
+
+@pytest.mark.skipif(not gateway.is_built(), reason="the command insurer-milter is not installed beside this Python")
+async def test_reloads_under_traffic(tmp_path: Path, figures: list[str]) -> None:
+    """While clients send, all workers are changed three times: each mail is there once, and nobody heard worse than "try again"."""
+    async with kills.scene(tmp_path, seed=20_260_115) as scene:
+        seen = set(scene.gateway.workers())
+        for _ in range(3):
+            await scene.flow(20)
+            answer = await asyncio.to_thread(lambda: scene.gateway.ask(do="reload"))
+            assert answer["ok"]
+            fresh = set(scene.gateway.workers())
+            assert len(fresh) == 2
+            assert not fresh & seen
+            seen |= fresh
+        await scene.flow(20)
+    count = scene.ledger.settle(scene.gateway.events())
+    assert count == {"250 given": count["250 given"], "mails found": count["250 given"], "lost": 0, "doubles": 0}
+    assert {said[:3] for said in scene.ledger.heard.values()} <= {"250", "421"}
+    figures.append(f"reload: 3 under traffic, {count['250 given']} mails, {scene.count['attempts']} attempts")

@@ -76,9 +76,9 @@ class Link:
             return 0
         return int(line[:3])
 
-    async def begin(self, domain: str) -> int:
+    async def begin(self, domain: str, size: int) -> int:
         """As far as the answer to DATA."""
-        for command in (f"MAIL FROM:<a@{domain}>", "RCPT TO:<jeanne@insured.example>", "DATA"):
+        for command in (f"MAIL FROM:<a@{domain}> SIZE={size}", "RCPT TO:<jeanne@insured.example>", "DATA"):
             self.writer.write(command.encode() + b"\r\n")
             code = await self.code()
             if code not in (250, 354):
@@ -87,7 +87,7 @@ class Link:
 
     async def send(self, domain: str, octets: bytes) -> int:
         """One mail; the deciding code."""
-        code = await self.begin(domain)
+        code = await self.begin(domain, len(octets))
         if code != 354:
             return code
         self.writer.write(octets + b".\r\n")
@@ -168,7 +168,7 @@ async def crowd(port: int, idle: int, slow: int, seconds: float) -> dict[str, An
         try:
             async with gate:
                 link = await Link.open(port)
-                code = await link.begin("slow.test")
+                code = await link.begin("slow.test", int(pace * seconds))
         except OSError:
             code = 0
         heard[f"{name}: {code} to DATA"] += 1
