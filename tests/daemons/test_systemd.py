@@ -279,6 +279,19 @@ def test_a_drained_service_stays_down(service: Systemd) -> None:
     assert service.show(SERVICE, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
 
 
+def test_a_wrong_file_is_not_tried_again_and_again(system: Systemd, port: int, hop_port: int) -> None:
+    """It fails at once, the log says why, and after the file is mended a start is enough."""
+    write(system, settings(port, hop_port, workers=0))
+    assert system.ctl("start", SERVICE).returncode != 0
+    time.sleep(0.5)
+    said = system.show(SERVICE, "ActiveState", "SubState", "ExecMainStatus")
+    assert said == {"ActiveState": "failed", "SubState": "failed", "ExecMainStatus": "2"}
+    assert "workers: must be from 1 to 64" in system.log()
+    write(system, settings(port, hop_port))
+    assert system.ctl("start", SERVICE).returncode == 0
+    system.ctl("stop", SERVICE)
+
+
 def test_the_socket_starts_the_service_and_outlives_it(system: Systemd, port: int, hop_port: int) -> None:
     """With the socket unit a first client starts the service, and during a restart clients wait and none is refused."""
     write(system, settings(port, hop_port, workers=2))
