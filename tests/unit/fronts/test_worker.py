@@ -16,6 +16,7 @@ import pytest
 from milter import app
 from milter.adapters import log
 from milter.adapters.board import Board
+from milter.adapters.sandbox import Pool
 from milter.fronts import channel, worker
 from milter.fronts.smtp_contract import Options
 from milter.settings.model import Bypass, Settings, Smtp
@@ -28,7 +29,7 @@ def built() -> Iterator[tuple[worker._Worker, io.StringIO]]:
     stream, board = io.StringIO(), Board(1, 1)
     seat = worker.Seat(0, theirs, (), board, board.places[0])
     parts: Any = None  # nothing is judged
-    yield worker._Worker(seat, Settings(), parts, channel.Outbox(theirs), log.open_log(stream)), stream
+    yield worker._Worker(seat, Settings(), parts, Pool({}), channel.Outbox(theirs), log.open_log(stream)), stream
     ours.close()
     theirs.close()
 
