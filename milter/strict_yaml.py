@@ -186,6 +186,11 @@ def _hints(kind: Any) -> dict[str, Any]:  # Any: annotations are values of every
     return typing.get_type_hints(kind)
 
 
+@cache
+def _names(kind: Any) -> tuple[str, ...]:  # Any: as above
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init)
+
+
 def _ordered(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
@@ -193,11 +198,11 @@ def _ordered(problems: list[Problem]) -> list[Problem]:
 def _unknown_keys(document: Document, kind: Any, value: Any, path: Path) -> typing.Iterator[Problem]:
     kind = _plain(kind, value)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        hints = _hints(kind)  # type: ignore[arg-type]  # as above
-        names = [field.name for field in dataclasses.fields(kind) if field.init]
+        hints, names = _hints(kind), _names(kind)  # type: ignore[arg-type]  # as above
         for key, item in value.items():
             if key in names:
-                yield from _unknown_keys(document, hints[key], item, (*path, key))
+                if not isinstance(item, str):
+                    yield from _unknown_keys(document, hints[key], item, (*path, key))
             else:
                 near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
                 hint = f"did you mean `{near[0]}`?" if near else "known keys: " + ", ".join(names)

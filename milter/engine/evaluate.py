@@ -20,6 +20,7 @@ from milter.ruleset.index import RuleSet
 from milter.ruleset.rule import Rule
 
 ORDER = (VerdictKind.NONE, VerdictKind.GENUINE, VerdictKind.MENTION, VerdictKind.SUSPECT, VerdictKind.IMPERSONATION)
+_NO_CLAIM = Verdict(VerdictKind.NONE)
 TOLD_PLACES = frozenset({Place.LINK_DOMAIN, Place.SUBJECT, Place.BODY})  # where a colleague shows a mail that he finds suspicious
 AUTHOR_PLACES = frozenset({Place.DISPLAY_NAME, Place.FROM_DOMAIN, Place.LOCAL_PART})
 
@@ -52,9 +53,9 @@ def evaluate(evidence: Evidence, ruleset: RuleSet, registry: Registry, policy: P
     or warns. Where only a temporary DNS failure kept the
     proof away, never worse than `suspect`.
     """
-    cases = cases_of(evidence, registry)
+    cases = cases_of(evidence, registry) if evidence.claims or evidence.content.links else ()
     if not cases:
-        return Verdict(VerdictKind.NONE)
+        return _NO_CLAIM
     first = cases[0]
     if first.is_mention:
         return _verdict(VerdictKind.MENTION, first, registry)

@@ -38,7 +38,8 @@ def _table() -> dict[int, str]:
     return found
 
 
-_PROTOTYPES: dict[int, str | None] = {**_table(), **dict.fromkeys(_IGNORABLE)}
+_TABLE = _table()
+_PROTOTYPES: dict[int, str | None] = {**_TABLE, **dict.fromkeys(_IGNORABLE)}
 
 
 def skeleton(text: str) -> str:
@@ -66,7 +67,7 @@ _BY_EYE = (
 
 def _ascii_lookalikes() -> dict[int, str]:
     found: dict[int, str] = {}
-    for code, look in _table().items():
+    for code, look in _TABLE.items():
         char = chr(code)
         if code > 127 and unicodedata.category(char)[0] in "LN" and len(look) == 1 and look.isascii() and look.isalnum():
             # The table has one prototype for I, l and 1; a capital is read as I.
