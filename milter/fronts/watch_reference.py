@@ -16,9 +16,10 @@ Generated from the code; do not edit by hand. How to read it: [read the log](../
 `serve` writes to stderr: one JSON object a line, or short coloured lines when stderr is a terminal. Every line has `event`, `level` (`info`,
 `warning`, `error`) and `timestamp` (UTC). The schema is stable: keys are added, never renamed or given another meaning.
 
-A mail's line is its only one, and every mail has one: what is logged and what the [metrics](metrics.md) count are the same events. Addresses are
-masked (`log.addresses`), domains are shown in lower case, with `#` for their digits when there are nine or more. No subject, quote, name or text of a
-mail is in any line; of a next hop's reply only words that servers say are shown, everything else is `…`.
+A mail's line is its only one, and every mail that came to DATA has one (one whose recipients were all refused has none): what is logged and what
+the [metrics](metrics.md) count are the same events. Addresses are masked (`log.addresses`), domains are shown in lower case, with `#` for their
+digits when there are nine or more. No subject, quote, name or text of a mail is in any line; of a next hop's reply only words that servers say are
+shown, everything else is `…`.
 
 ## `mail`
 
@@ -36,10 +37,15 @@ _EVENTS: Mapping[str, str] = {
     "limit": "a limit stopped clients: `limit` (the setting's key), `client` (the last one), `times`",
     "worker started": "a worker took a dead one's place: `pid`, `instead_of`",
     "worker died": "a worker ended by itself: `pid`, `exit_code` (negative: the signal), `mails` it had under way, each with a line of its own",
+    "answer lost": "a worker died before its answer to a mail was surely sent: `queue_id`; the mail has its own line, its client may send it again",
     "worker hangs": "a worker said nothing for `seconds` and is killed",
     "worker": "a worker could not be started: `trouble`",
     "quarantine care": "what the quarantine's own upkeep deleted: `by_age`, `by_number`, `by_size`, and `files` nobody knew",
     "quarantine": "its upkeep could not work: `trouble`",
+    "quarantine damaged": "the database is broken: it was kept as `kept_as` and a new one made; `do` says what brings the mails back into it",
+    "quarantine migrated": "the database was brought from one schema to the next; `copy` is the one before",
+    "quarantine index new": "a new database was made although mails lie there; `do` says what brings them into it",
+    "quarantine reopened": "another process replaced the database",
     "bug": "an error of ours: its type and `place` in the code, and the `queue_id`",
     "stopping": "told to stop: `connections` and `mails` under way",
     "stopped": "nothing is under way any more",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ from milter import app, pipeline
 from milter.adapters import log, log_terminal
 from milter.adapters.metrics import Metrics
 from milter.auth.resolver import Answer
-from milter.fronts import record, smtp_contract
+from milter.fronts import record, smtp_contract, watch_reference
 from milter.fronts.smtp_contract import MailRecord
 from milter.model.domain import Domain
 from milter.model.evidence import AuthFacts, AuthResult, DkimFact, DmarcFact, SpfFact
@@ -205,3 +206,13 @@ def test_no_label_holds_text_of_a_mail(part: str) -> None:
     assert canaries.find(metrics.text()) == []
     new = {line.rpartition(b" ")[0] for line in metrics.text().splitlines()} - before
     assert all(b"other" in name or b"mutuelle-lavande" in name for name in new), new
+
+
+def test_every_event_is_documented() -> None:
+    """Each name under which the program logs stands in the reference, and no other."""
+    found = {"limit", "answer lost"}  # written through a variable
+    for path in Path("milter").rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        logged = [call for call in calls if ast.unparse(call.func).endswith(("logger.info", "logger.warning", "logger.error", "._event"))]
+        found |= {call.args[0].value for call in logged if call.args and isinstance(call.args[0], ast.Constant)}
+    assert found == set(watch_reference._EVENTS)
