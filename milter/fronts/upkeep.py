@@ -31,23 +31,29 @@ Say = Callable[[Mapping[str, object]], None]
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """The parts that are counted. `is_keeper`: this worker looks after the quarantine, the others do not."""
+    """The parts that are counted. `is_keeper`: this worker looks after the quarantine, the others do not. `give_up` ends this worker."""
 
     say: Say
     logger: log.Logger
     outbox: Outbox
     resolver: CachingResolver
     store: Store
-    pool: Pool | None
+    pool: Pool
     settings: Quarantine
+    give_up: Callable[[], None]
     is_keeper: bool
 
     async def run(self) -> None:
         """Go on until cancelled."""
         size: dict[str, int] = {}
         measured = cared = 0.0
+        has_given_up = False
         while True:
             now = time.monotonic()
+            if self.pool.failure and not has_given_up:
+                has_given_up = True
+                self.logger.error("sandbox", trouble=self.pool.failure, meaning="this worker finishes its mails and ends; another takes its place")
+                self.give_up()
             if self.is_keeper and now - measured >= SIZE_SECONDS:
                 measured, size = now, await self._size() or size
             self._count(size)
@@ -64,7 +70,7 @@ class Upkeep:
                 "pid": os.getpid(),
                 "dns": {"hits": counters.hits, "misses": counters.misses, "asked": counters.asked},
                 "lost": self.outbox.lost,
-                "children_killed": self.pool.killed if self.pool else 0,
+                "children_killed": self.pool.killed,
                 **size,
             }
         )

@@ -38,6 +38,7 @@ _EVENTS: Mapping[str, str] = {
     "worker started": "a worker took a dead one's place: `pid`, `instead_of`",
     "worker died": "a worker ended by itself: `pid`, `exit_code` (negative: the signal), `mails` it had under way, each with a line of its own",
     "answer lost": "a worker died before its answer to a mail was surely sent: `queue_id`; the mail has its own line, its client may send it again",
+    "sandbox": "a worker can make no children for large mails any more (`trouble`) and is replaced",
     "worker hangs": "a worker said nothing for `seconds` and is killed",
     "worker": "a worker could not be started: `trouble`",
     "quarantine care": "what the quarantine's own upkeep deleted: `by_age`, `by_number`, `by_size`, and `files` nobody knew",

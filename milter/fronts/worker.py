@@ -132,7 +132,15 @@ class _Worker:
 
     async def _serve(self, proxy: smtp_proxy.SmtpProxy, store: Store, resolver: CachingResolver) -> None:
         beside = upkeep.Upkeep(
-            self._say, self._logger, self._outbox, resolver, store, self._pool, self._settings.quarantine, is_keeper=self._seat.index == 0
+            self._say,
+            self._logger,
+            self._outbox,
+            resolver,
+            store,
+            self._pool,
+            self._settings.quarantine,
+            self._stop.set,
+            is_keeper=self._seat.index == 0,
         )
         counting = asyncio.create_task(beside.run())
         waiting = [asyncio.create_task(event.wait()) for event in (self._go, self._stop)]

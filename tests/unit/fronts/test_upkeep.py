@@ -14,6 +14,7 @@ import pytest
 
 from milter.adapters import log
 from milter.adapters.dns_cache import CachingResolver
+from milter.adapters.sandbox import Pool
 from milter.errors import QuarantineError
 from milter.fronts import channel, upkeep
 from milter.quarantine import care
@@ -28,6 +29,7 @@ class Heard:
 
     said: list[Mapping[str, object]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    given_up: list[bool] = field(default_factory=list)
 
     def write(self, text: str) -> None:
         """Keep one log line."""
@@ -45,12 +47,17 @@ class Nobody:
 
 
 @contextlib.asynccontextmanager
-async def running(store: Store, *, is_keeper: bool = True) -> AsyncIterator[Heard]:
-    """The upkeep of a worker with this store, until it has counted twice."""
+async def running(store: Store, *, is_keeper: bool = True, failure: str = "") -> AsyncIterator[Heard]:
+    """The upkeep of a worker with this store, until it has counted twice; `failure` is that of its pool of children."""
+    pool = Pool({})
+    pool.failure = failure
     heard = Heard()
     ours, theirs = channel.pair()
     resolver = CachingResolver(Nobody(), lambda: 0.0)  # type: ignore[arg-type]  # it is never asked
-    beside = upkeep.Upkeep(heard.said.append, log.open_log(heard), channel.Outbox(theirs), resolver, store, None, Quarantine(), is_keeper=is_keeper)
+    logger, outbox = log.open_log(heard), channel.Outbox(theirs)
+    beside = upkeep.Upkeep(
+        heard.said.append, logger, outbox, resolver, store, pool, Quarantine(), lambda: heard.given_up.append(True), is_keeper=is_keeper
+    )
     task = asyncio.create_task(beside.run())
     try:
         async with asyncio.timeout(10):
@@ -125,3 +132,11 @@ async def test_the_size_of_the_quarantine_is_counted_by_its_keeper(tmp_path: Pat
             assert heard.said[0]["quarantine_mails"] == 1
         async with running(store, is_keeper=False) as other:
             assert "quarantine_mails" not in other.said[0]
+
+
+async def test_a_worker_without_children_gives_up_once(tmp_path: Path) -> None:
+    """When no child for large mails can be made any more, the worker ends, so that another takes its place, and says why."""
+    async with await Store.open(tmp_path / "quarantine") as store, running(store, failure="the process that makes the children is gone") as heard:
+        pass
+    assert heard.given_up == [True]
+    assert [(event["event"], event["trouble"]) for event in heard.events] == [("sandbox", "the process that makes the children is gone")]
