@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milter.fronts.inbox import MAX_LINE, Fault, Inbox
+from milter.fronts.large_mail import LargeMail
 
 
 def events(pieces: list[bytes], script: str, most: int = 1_000) -> list[bytes | Fault]:
     """Feed the pieces; `script` says what is asked for: `l` a line, `d` a mail. Stops when the script is done or nothing more comes."""
-    inbox = Inbox()
+    inbox: Inbox[LargeMail] = Inbox()
     wanted = list(script)
     heard: list[bytes | Fault] = []
     is_in_data = False
@@ -107,7 +108,7 @@ def test_stuffing_is_undone(content: bytes) -> None:
 )
 def test_lines_that_may_be_taken_together(octets: bytes, expected: bytes | None, rest: bytes | Fault | None) -> None:
     """Looking ahead takes only a whole and proper line of the verb asked for; everything else stays for `line`."""
-    inbox = Inbox()
+    inbox: Inbox[LargeMail] = Inbox()
     inbox.feed(octets)
     assert inbox.line_of(b"RCPT") == expected
     assert inbox.line() == rest
@@ -115,7 +116,7 @@ def test_lines_that_may_be_taken_together(octets: bytes, expected: bytes | None,
 
 def test_looking_ahead_inside_a_line_that_is_too_long() -> None:
     """The tail of a line that is too long is no command, whatever it looks like."""
-    inbox = Inbox()
+    inbox: Inbox[LargeMail] = Inbox()
     inbox.feed(b"x" * 5_000)
     assert inbox.line() is None
     inbox.feed(b"RCPT TO:<a>\r\n")
@@ -128,10 +129,11 @@ def test_every_short_mail_is_read_alike_however_it_comes() -> None:
     for size in range(1, 7):
         for pieces in product((b"\r\n", b".", b"x"), repeat=size):
             octets = b"".join(pieces) + b"\r\n.\r\n"
-            whole = Inbox()
+            whole: Inbox[LargeMail] = Inbox()
             whole.begin_data(1_000)
             whole.feed(octets)
-            slow, found = Inbox(), None
+            slow: Inbox[LargeMail] = Inbox()
+            found = None
             slow.begin_data(1_000)
             for place in range(len(octets)):
                 slow.feed(octets[place : place + 1])

@@ -214,5 +214,5 @@ def test_every_event_is_documented() -> None:
     for path in Path("milter").rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
         logged = [call for call in calls if ast.unparse(call.func).endswith(("logger.info", "logger.warning", "logger.error", "._event"))]
-        found |= {call.args[0].value for call in logged if call.args and isinstance(call.args[0], ast.Constant)}
+        found |= {str(call.args[0].value) for call in logged if call.args and isinstance(call.args[0], ast.Constant)}
     assert found == set(watch_reference._EVENTS)

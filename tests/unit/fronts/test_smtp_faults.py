@@ -10,6 +10,7 @@ import pytest
 
 from milter.errors import QuarantineError
 from milter.fronts.inbox import Inbox
+from milter.fronts.large_mail import LargeMail
 from milter.fronts.smtp_contract import Options
 from milter.model.mail import Mail, Params
 from milter.model.verdict import Action, Decision
@@ -286,7 +287,7 @@ async def test_command_breaks() -> None:
 async def test_reading_a_mail_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug in the middle of a mail ends the connection: the rest of the mail must not be read as commands."""
 
-    def broken(self: Inbox) -> None:
+    def broken(self: Inbox[LargeMail]) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(Inbox, "data", broken)
