@@ -60,6 +60,17 @@ def relaxed_field(field: Field, value: bytes | None = None) -> bytes:
     return b"%b:%b" % (field.name.lower().rstrip(b" \t"), relaxed_value(field.value if value is None else value))
 
 
+def _relaxed_fields(fields: list[Field]) -> bytes:
+    """The same of several, with line ends. Most hold nothing to unfold or to fold: one look at all of them tells."""
+    values = [field.value for field in fields]
+    together = b"".join(values)
+    if b"\r" in together or b"\t" in together or b"  " in together:
+        values = [relaxed_value(value) for value in values]
+    else:
+        values = [value.strip(b" ") for value in values]
+    return b"".join([b"%b:%b\r\n" % (field.name.lower(), value) for field, value in zip(fields, values, strict=True)])
+
+
 def canonical_body(body: bytes, *, relaxed: bool) -> bytes | memoryview:
     """RFC 6376 §3.4.3 (simple) and §3.4.4 (relaxed)."""
     if relaxed:
@@ -96,7 +107,6 @@ class Canonical:
         self._message = message
         self._bodies: dict[bool, bytes | memoryview] = {}
         self._hashes: dict[tuple[bool, int | None], bytes] = {}
-        self._relaxed: dict[int, bytes] = {}
         self._places: dict[str, list[int]] = {}
         places = self._places
         for index, field in enumerate(message.fields):
@@ -123,26 +133,19 @@ class Canonical:
     def fields_signed(self, names: tuple[str, ...], *, relaxed: bool) -> bytes:
         """The named fields with their line ends: for each name the lowest not yet taken (RFC 6376 §5.4.2), or nothing."""
         left: dict[str, list[int]] = {}
-        out: list[bytes] = []
+        chosen: list[Field] = []
+        fields = self._message.fields
         for name in names:
             places = left.get(name)
             if places is None:
                 left[name] = places = self._places.get(name, _NOWHERE)[:]
             if places:
-                out.append(self._relaxed_field(places.pop()) if relaxed else self._written_field(places.pop()))
-        return b"".join(out)
+                chosen.append(fields[places.pop()])
+        return _relaxed_fields(chosen) if relaxed else b"".join([self._written_field(field) for field in chosen])
 
-    def _written_field(self, index: int) -> bytes:
-        field = self._message.fields[index]
+    def _written_field(self, field: Field) -> bytes:
         octets = self._message.raw[field.start : field.end]
         return octets if octets.endswith(_CRLF) else octets + _CRLF
-
-    def _relaxed_field(self, index: int) -> bytes:
-        octets = self._relaxed.get(index)
-        if octets is None:
-            field = self._message.fields[index]
-            self._relaxed[index] = octets = b"%b:%b\r\n" % (field.name.lower().rstrip(b" \t"), relaxed_value(field.value))
-        return octets
 
     def _body(self, *, relaxed: bool) -> bytes | memoryview:
         if relaxed not in self._bodies:
