@@ -12,11 +12,11 @@ from milter.fronts.inbox import MAX_LINE, Fault, Inbox
 from milter.fronts.large_mail import LargeMail
 
 
-def events(pieces: list[bytes], script: str, most: int = 1_000) -> list[bytes | Fault]:
+def events(pieces: list[bytes], script: str, most: int = 1_000) -> list[bytes | LargeMail | Fault]:
     """Feed the pieces; `script` says what is asked for: `l` a line, `d` a mail. Stops when the script is done or nothing more comes."""
     inbox: Inbox[LargeMail] = Inbox()
     wanted = list(script)
-    heard: list[bytes | Fault] = []
+    heard: list[bytes | LargeMail | Fault] = []
     is_in_data = False
     for piece in pieces:
         inbox.feed(piece)
