@@ -189,6 +189,10 @@ class Scene:
         serving: list[dict[str, Any]] = [one for one in self.gateway.status()["workers"] if one["state"] == "serving"]
         return serving
 
+    def under_way(self) -> set[Attempt]:
+        """The attempts that have no answer yet."""
+        return set(self._under_way)
+
     async def flow(self, mails: int) -> None:
         """Let so many mails come through."""
         before = len(self.ledger.promised())
@@ -224,7 +228,7 @@ class Scene:
         await self.reached(phase, self.random.randint(1, 3))
         is_certain = not await self._at_random(phase)
         self.gateway.kill_everything()
-        hit = set(self._under_way)
+        hit = self.under_way()
         self.ledger.excused |= hit
         self.release()
         heard = {attempt for attempt in hit if self.ledger.heard.get(attempt, "").startswith("250")}
@@ -253,6 +257,14 @@ class Scene:
         found = {copy.attempt for copy in [*await self._held(), *self.hop.copies]}
         promised = {attempt for attempt, said in self.ledger.heard.items() if said.startswith("250")}
         assert promised <= found, f"lost by a kill of everything: {sorted(promised - found)[:5]}"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this process runs (one that ended and was not waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 async def until(find: Callable[[], Any], complaint: str) -> Any:  # whatever `find` gives
