@@ -72,7 +72,7 @@ wheel: $(STAMP)
 lock:
 	$(PYTHON) -m pip install --quiet uv
 	$(PYTHON) -m uv pip compile pyproject.toml --upgrade --group dev $(LOCK) -o requirements-dev.lock
-X requirements-dev.lock -o requirements.lock
+	$(PYTHON) -m uv pip compile pyproject.toml $(LOCK) -c requirements-dev.lock -o requirements.lock
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
