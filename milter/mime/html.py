@@ -68,7 +68,7 @@ def _read_tree(source: str, limits: Limits) -> Page:
     simple = html_signs.TRICKY not in signs
     if not html_bounds.is_small(octets, signs, limits) and (problem := html_bounds.problem(source, limits)):
         return _read_crudely(source, limits, problem)
-    parser = LexborHTMLParser(html_signs.with_breaks(octets) if simple else octets)
+    parser = LexborHTMLParser(html_signs.with_breaks(octets, capitals=html_signs.CAPITALS in signs) if simple else octets)
     root, body = parser.root, parser.body
     if root is None:
         return Page()

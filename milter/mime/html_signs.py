@@ -36,6 +36,7 @@ HIDING = {
 TRICKY = "tricky"  # a tag that does not end at the first ">" after it, or another "<" that confuses
 ROOTS = "roots"  # more than MOST_ROOTS tags whose attributes all end up on one element
 MOST_ROOTS = 4
+CAPITALS = "capitals"  # a tag whose name holds some
 _REST = r"(?:[\t\n\f\r /][^<>]*)?>"  # of a tag
 # Nothing before <body> that would open the body earlier (§13.2.6.4.1-6); holds in sources that are not TRICKY.
 _PLAIN_HEAD = (
@@ -43,6 +44,7 @@ _PLAIN_HEAD = (
 )
 _PATTERNS = {
     TRICKY: rf"""<[^<>]*(?:<|\z)|={_BLANKS}(?:"[^"<>]*[<>]|'[^'<>]*[<>])""",
+    CAPITALS: "(?-i:</?[a-z0-9]*[A-Z])",
     "unseen": "<(?:" + "|".join(name for name in UNSEEN if name not in HEAD_ONLY) + ")",
     "head only": "<(?:" + "|".join(HEAD_ONLY) + ")",
     "plain head": r"\A" + _PLAIN_HEAD,
@@ -59,15 +61,18 @@ _PATTERNS = {
 look = Signs(_PATTERNS, utf8=False).look
 
 
-def tag_pattern(names: tuple[str, ...]) -> str:
-    """A regular expression for any of the names in any case; shared beginnings are tried once, the first names first."""
+def tag_pattern(names: tuple[str, ...], *, capitals: bool = True) -> str:
+    """A regular expression for any of the names, in any case or in lower case; shared beginnings are tried once, the first names first."""
     rest: dict[str, list[str]] = {}
     for name in names:
         if name:
             rest.setdefault(name[0], []).append(name[1:])
     if not rest:
         return ""
-    branches = "|".join((f"[{first}{first.upper()}]" if first.isalpha() else first) + tag_pattern(tuple(more)) for first, more in rest.items())
+    branches = "|".join(
+        (f"[{first}{first.upper()}]" if capitals and first.isalpha() else first) + tag_pattern(tuple(more), capitals=capitals)
+        for first, more in rest.items()
+    )
     if "" in names:
         return f"(?:{branches})?+"
     return f"(?:{branches})" if len(rest) > 1 else branches
@@ -77,10 +82,14 @@ BLOCKS = _names(
     "td tr p div br table li tbody th center h1 h2 h3 h4 h5 h6 ul address article aside blockquote body dd details dialog dir dl dt fieldset "
     "figcaption figure footer form header hgroup hr listing main menu nav ol option pre section summary tfoot thead xmp"
 )
-_BLOCK_TAG = re.compile(rf"<(?=/?{tag_pattern(BLOCKS)}[\t\n\f\r />])".encode("ascii"))
+# Letters are compared faster than pairs of letters.
+_BLOCK_TAG = {capitals: re.compile(rf"<(?=/?{tag_pattern(BLOCKS, capitals=capitals)}[\t\n\f\r />])".encode("ascii")) for capitals in (True, False)}
 BREAK = "\f"  # a blank for every HTML parser, so that it changes no tree
 
 
-def with_breaks(octets: bytes) -> bytes:
-    """The source with a BREAK before the tags of every block. Only for sources that are not TRICKY: there no "<" stands inside a tag."""
-    return b"\f<".join(_BLOCK_TAG.split(octets))  # quicker than `sub`
+def with_breaks(octets: bytes, *, capitals: bool = True) -> bytes:
+    """The source with a BREAK before the tags of every block. Only for sources that are not TRICKY: there no "<" stands inside a tag.
+
+    `capitals`: the names of tags may hold some (CAPITALS); else this is faster.
+    """
+    return b"\f<".join(_BLOCK_TAG[capitals].split(octets))  # quicker than `sub`

@@ -10,21 +10,23 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from milter.mime import html_signs
-from milter.mime.html_signs import TRICKY, look
+from milter.mime.html_signs import CAPITALS, TRICKY, look
 
 
 @pytest.mark.parametrize(
     ("source", "signs"),
     [
         (b"<p style='color:red'>x</p>", set()),
-        (b"<A HREF=x>y</A>", {"link"}),
+        (b"<A HREF=x>y</A>", {CAPITALS, "link"}),
         (b'<img alt="">', set()),
         (b"<img ALT = x>", {"picture"}),
         (b"<p hidden>", {"hidden"}),
         (b"overflow: hidden;", set()),
-        (b"<Script>", {"unseen"}),
+        (b"<Script>", {CAPITALS, "unseen"}),
         (b"<div style='DISPLAY : none'>", {"display"}),
-        (b"<blockQuote>", {"quote"}),
+        (b"<blockQuote>", {CAPITALS, "quote"}),
+        (b"<p></tD>", {CAPITALS}),
+        (b"<h1 ID=A>B</h1>", set()),
         (b"<a b='>'>", {TRICKY}),
         (b"1 < 2", {TRICKY}),
         (b"<a <b>", {TRICKY}),
@@ -44,7 +46,28 @@ def test_a_tag_pattern_fits_its_names_alone(names: tuple[str, ...]) -> None:
         assert (pattern.fullmatch(name.upper()) is not None) == (name in names)
 
 
-PIECES = ["<p>", "<p ", ">", "</p>", "<b hidden", '="', "='", '"', "'", "<br/>", "a", " ", "=", "<!--", "-->", "<td x=", "<title>", "</title>"]
+PIECES = [
+    "<p>",
+    "<P>",
+    "</tD>",
+    "<p ",
+    ">",
+    "</p>",
+    "<b hidden",
+    '="',
+    "='",
+    '"',
+    "'",
+    "<br/>",
+    "a",
+    " ",
+    "=",
+    "<!--",
+    "-->",
+    "<td x=",
+    "<title>",
+    "</title>",
+]
 
 
 @settings(max_examples=200, deadline=None)
@@ -57,6 +80,8 @@ def test_breaks_change_no_attribute(source: str) -> None:
     if TRICKY not in look(octets):
         assert attributes(html_signs.with_breaks(octets)) >= attributes(octets)
         assert b"\f" not in b"".join(re.findall(rb"<[^<>]*>", html_signs.with_breaks(octets)))
+        if CAPITALS not in look(octets):
+            assert html_signs.with_breaks(octets, capitals=False) == html_signs.with_breaks(octets)
 
 
 def attributes(octets: bytes) -> set[str]:
