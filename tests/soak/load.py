@@ -30,10 +30,12 @@ from tests.soak import ledger
 
 LINKS = 10
 KEPT = 60  # open files that may stay: connections to the next hop wait for the next mail
-STAYS_MB = 60.0  # what the allocator may keep when all is over
+STAYS_MB = 110.0  # what the allocators may keep when all is over, for the next time: 20 kB a connection
+GROWS_MB = 15.0  # and what the next time may add
 _MEMORY_OCTETS = 134_217_728  # the default of smtp.memory_octets
 LINE = b"Une ligne comme il y en a dans chaque courriel, et encore un peu.\r\n"
 _LONGEST = 900
+OWN, OTHER = cores()  # the gateway's core, and everybody else's
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +206,8 @@ def main(words: list[str]) -> None:
 
 
 def bound_mb(press: Press, idle_mb: float) -> float:
-    """The most memory of the tree that we promise: what it has when idle, twice the room for large mails, 40 kB a connection, and what reads them."""
-    return idle_mb + 2 * _MEMORY_OCTETS / 1e6 + 0.04 * (press.idle + press.slow + press.bulk) + 300
+    """The most memory of the tree that we promise: what it has when idle, twice the room for large mails, and 40 kB a connection."""
+    return idle_mb + 2 * _MEMORY_OCTETS / 1e6 + 0.04 * (press.idle + press.slow + press.bulk)
 
 
 def open_files(pid: int) -> int:
@@ -220,7 +222,6 @@ def open_files(pid: int) -> int:
 @contextlib.contextmanager
 def service(folder: Path, press: Press) -> Iterator[Gateway]:
     """A gateway on the first core, with room for so many connections; name server and next hop on the other core."""
-    own, other = cores()
     hop = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     connections = press.idle + press.slow + press.bulk + 100
@@ -230,19 +231,18 @@ def service(folder: Path, press: Press) -> Iterator[Gateway]:
         "max_in_flight": press.slow + press.bulk + 100,
         "grace_seconds": press.seconds // 2,  # then half of the slow ones must go
     }
-    with flat_dns() as dns, running([sys.executable, "-m", "bench.sink", str(hop)], other, folder / "sink.log") as sink:
+    with flat_dns() as dns, running([sys.executable, "-m", "bench.sink", str(hop)], OTHER, folder / "sink.log") as sink:
         wait_for_220(hop, sink)
         with serving(folder, free_ports(1)[0], next_hop=hop, dns=dns.port, smtp=smtp, registry=["example"], policy="tag") as gateway:
             for one in tree(gateway.process.pid):
-                os.sched_setaffinity(one, {own})
+                os.sched_setaffinity(one, {OWN})
             yield gateway
 
 
 @contextlib.contextmanager
 def client(folder: Path, *words: object) -> Iterator[Popen[str]]:
     """One client, ready to begin."""
-    _, other = cores()
-    with running([sys.executable, "-m", "tests.soak.load", *map(str, words)], other, folder / "clients.log") as process:
+    with running([sys.executable, "-m", "tests.soak.load", *map(str, words)], OTHER, folder / "clients.log") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", (folder / "clients.log").read_text()
         yield process
@@ -263,13 +263,13 @@ def result(process: Popen[str]) -> dict[str, Any]:  # JSON
 
 @dataclass(frozen=True, slots=True)
 class Felt:
-    """What was measured: ordinary mails before and meanwhile, memory in MB and open files before, at most, and afterwards."""
+    """What was measured: ordinary mails before and meanwhile; memory in MB and open files before, at most, afterwards, and after a second crowd."""
 
     calm: dict[str, Any]  # JSON
     loaded: dict[str, Any]
     bulky: dict[str, Any]
     around: dict[str, Any]
-    memory: tuple[float, float, float]
+    memory: tuple[float, float, float, float]
     files: tuple[int, int, int]
     connections: int
 
@@ -290,15 +290,11 @@ class Felt:
 
 
 def measure(folder: Path, press: Press) -> Felt:
-    """The whole run."""
-    with service(folder, press) as gateway:
+    """The whole run. Calm is measured before and afterwards, and the slower of both counts: other work on the machine comes and goes."""
+    with _on_the_other_core(), service(folder, press) as gateway:
         pid, port = gateway.process.pid, gateway.port
-        with client(folder, "ordinary", port, press.rate, 5) as warm:
-            go(warm)
-            result(warm)
-        with client(folder, "ordinary", port, press.rate, press.seconds) as first:
-            go(first)
-            calm = result(first)
+        _ordinary(folder, port, press, 5)
+        calm = _ordinary(folder, port, press, press.seconds)
         memory, files = [memory_mb(pid)], [open_files(pid)]
         with (
             client(folder, "crowd", port, press.idle, press.slow, press.seconds + 5) as around,
@@ -316,10 +312,33 @@ def measure(folder: Path, press: Press) -> Felt:
                 time.sleep(0.25)
             loaded, bulky, heard = result(second), result(large), result(around)
         _wait_for(gateway, 0)
-        time.sleep(3)
+        calm = max(calm, _ordinary(folder, port, press, press.seconds), key=lambda one: float(one["p99"]))
         memory += [most, memory_mb(pid)]
         files += [open_most, open_files(pid)]
-    return Felt(calm, loaded, bulky, heard, (memory[0], memory[1], memory[2]), (files[0], files[1], files[2]), connections)
+        with client(folder, "crowd", port, press.idle, press.slow, 2) as around:
+            go(around)
+            result(around)
+        _wait_for(gateway, 0)
+        time.sleep(1)
+        memory.append(memory_mb(pid))
+    return Felt(calm, loaded, bulky, heard, (memory[0], memory[1], memory[2], memory[3]), (files[0], files[1], files[2]), connections)
+
+
+def _ordinary(folder: Path, port: int, press: Press, seconds: int) -> dict[str, Any]:  # JSON
+    with client(folder, "ordinary", port, press.rate, seconds) as process:
+        go(process)
+        return result(process)
+
+
+@contextlib.contextmanager
+def _on_the_other_core() -> Iterator[None]:
+    """Leave the gateway's core alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {OTHER})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _wait_for(gateway: Gateway, connections: int) -> int:

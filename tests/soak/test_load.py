@@ -37,7 +37,10 @@ async def test_ordinary_mail_beside_a_crowd(tmp_path: Path, report: Report) -> N
                 "connections": felt.connections,
                 "ms p99 calm": round(felt.calm["p99"]),
                 "ms p99 in the crowd": round(felt.loaded["p99"]),
-                **{f"MB {when}": round(value) for when, value in zip(("before", "at most", "afterwards"), felt.memory, strict=True)},
+                **{
+                    f"MB {when}": round(value)
+                    for when, value in zip(("before", "at most", "afterwards", "after the next crowd"), felt.memory, strict=True)
+                },
                 "MB allowed": round(bound),
                 **{f"open files {when}": value for when, value in zip(("before", "at most", "afterwards"), felt.files, strict=True)},
             }
@@ -45,5 +48,6 @@ async def test_ordinary_mail_beside_a_crowd(tmp_path: Path, report: Report) -> N
     )
     assert felt.memory[1] <= bound
     assert felt.memory[2] <= felt.memory[0] + load.STAYS_MB
+    assert felt.memory[3] <= felt.memory[2] + load.GROWS_MB
     assert felt.files[2] <= felt.files[0] + load.KEPT
     assert felt.ratio <= SLOWER, felt.line()
