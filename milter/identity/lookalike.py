@@ -149,9 +149,9 @@ class Matcher:
                 insurer = self._known.get(".".join(labels[start : start + size]))
                 if insurer:
                     yield Finding(Match.LOOKALIKE, 0.95, insurer, "brand-subdomain")
-        words = cover(head)
         for hit in self._hits(below):
             if hit.bounded and (hit.brand.distinctive or hit.rest.health):
+                words = cover(head)
                 dressed = hit.rest.health + words.health >= 1 or hit.rest.lures + words.lures >= 2
                 sure = dressed and hit.brand.distinctive
                 yield Finding(Match.LOOKALIKE if sure else Match.WEAK, 0.8 if sure else 0.4, hit.brand.insurer, "brand-subdomain")
