@@ -16,7 +16,7 @@ from milter.adapters import log
 from milter.fronts import channel
 
 _KEPT_ERRORS = 20
-_SILENT = frozenset(("counts", "ready", "failed"))  # what a worker tells the parent alone
+_SILENT = frozenset(("counts", "ready", "failed", "leaving"))  # what a worker tells the parent alone
 
 Event = Mapping[str, Any]  # Any: JSON
 

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from milter import app
-from milter.adapters import memory
+from milter.adapters import log, memory
 from milter.adapters.board import Board, Place, Stage, UnderWay
 from milter.adapters.metrics import Metrics
 from milter.errors import FileError, MilterError, ServiceError
@@ -79,8 +79,10 @@ class Parent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._changed = asyncio.Event()
-        self._reloading = asyncio.Lock()
-        self._signature = app.signature(in_force.loaded)
+        self._changing = asyncio.Lock()  # workers are put in the place of others: by one at a time
+        self._is_reload_wanted = False
+        self._watched = in_force.loaded
+        self._signature = app.signature(self._watched)
 
     # -- the life of the service --
 
@@ -92,7 +94,8 @@ class Parent:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by("SIGHUP")))
         try:
-            await self._take_over(self.in_force)
+            async with self._changing:
+                await self._take_over(self.in_force)
             on_start()
             notify.tell("READY=1")
             self._spawn(self._watch_files())
@@ -161,9 +164,12 @@ class Parent:
         event = channel.decode(line)
         if event is None:
             return
-        if event.get("event") == "ready":
+        if event.get("event") == "ready" and one.state is State.STARTING:
             one.state = State.READY
             self._notice()
+        elif event.get("event") == "leaving" and one.state is State.SERVING and not self.is_stopping:
+            one.state = State.DRAINING  # it takes no new connection; those that come must not wait until its last mail is done
+            self._spawn(self._replace(one))
         elif event.get("event") == "failed":
             one.failure = str(event.get("cause"))
         self.journal.take(line, event)
@@ -178,7 +184,8 @@ class Parent:
         memory.settle()  # what is loaded is shared by the forked: the collector must not write to it
         new: list[Worker] = []
         try:
-            new += [self._start(index, in_force) for index in range(len(self._sockets))]
+            for index in range(len(self._sockets)):
+                new.append(self._start(index, in_force))
             await self._until(lambda: all(one.state is State.READY for one in new) or any(one.state is State.GONE for one in new), READY_SECONDS)
             late = [one for one in new if one.state is not State.READY]
             if late:
@@ -193,6 +200,7 @@ class Parent:
             self._let_go(one)
         self.in_force = in_force
         self.metrics.set_insurers([one.id for one in in_force.parts.registry.organisations])
+        self.watch.about(in_force.loaded.settings.smtp.next_hop, in_force.loaded.settings.dns.resolvers)
 
     def _let_go(self, one: Worker) -> None:
         one.state = State.SERVING
@@ -205,8 +213,9 @@ class Parent:
             asyncio.get_running_loop().remove_reader(one.end.fileno())
             left = crew.buried(one, self.board)
             self.workers.remove(one)
-            if one.exit_code != 0 and not one.failure:
-                self.journal.logger.error("worker died", pid=one.pid, exit_code=one.exit_code, mails=len(left))
+            if one.exit_code != 0 and (was is State.SERVING or not one.failure):
+                facts = log.facts({"pid": one.pid, "exit_code": one.exit_code, "mails": len(left), "trouble": one.failure})
+                self.journal.logger.error("worker died", **facts)
             for mail in left:
                 self._say_fate(mail)
             if was is State.SERVING and not self.is_stopping:
@@ -225,29 +234,33 @@ class Parent:
         task.add_done_callback(self._tasks.discard)
 
     async def _replace(self, dead: Worker) -> None:
-        """Another worker for a dead one's sockets, later each time that it dies young."""
+        """Another worker for the sockets of one that is gone or leaves, later each time that it was young. Not beside a reload: which may have done
+        it, or have failed."""
         index = dead.index
         if time.monotonic() - dead.started > _WELL:
             self._back_off.pop(index, None)
-        wait = self._back_off.get(index, 0.0)
-        self._back_off[index] = min(max(_FIRST_BACK_OFF, wait * 2), _LONGEST_BACK_OFF)
-        await asyncio.sleep(wait)
-        if self.is_stopping or any(one.index == index and one.state in (State.STARTING, State.SERVING) for one in self.workers):
-            return
+        while True:
+            wait = self._back_off.get(index, 0.0)
+            self._back_off[index] = min(max(_FIRST_BACK_OFF, wait * 2), _LONGEST_BACK_OFF)
+            await asyncio.sleep(wait)
+            async with self._changing:
+                if any(one.index == index and one.state is State.SERVING for one in self.workers) or await self._has_replaced(dead):
+                    return
+
+    async def _has_replaced(self, dead: Worker) -> bool:
         try:
-            one = self._start(index, self.in_force)
+            one = self._start(dead.index, self.in_force)
         except ServiceError as error:
             self.journal.logger.error("worker", trouble=str(error))
-            self._spawn(self._replace(dead))
-            return
+            return False
         await self._until(lambda: one.state is not State.STARTING, READY_SECONDS)
-        if one.state is State.READY:
-            self._let_go(one)
-            self.journal.logger.info("worker started", pid=one.pid, instead_of=dead.pid)
-        elif not self.is_stopping:
+        if one.state is not State.READY:
             self.journal.logger.error("worker", trouble=one.failure or "it did not become ready", pid=one.pid)
             one.kill()
-            self._spawn(self._replace(one))
+            return False
+        self._let_go(one)
+        self.journal.logger.info("worker started", pid=one.pid, instead_of=dead.pid)
+        return True
 
     def _notice(self) -> None:
         self._changed.set()
@@ -276,7 +289,8 @@ class Parent:
 
     async def reload(self) -> Reload:
         """Read everything anew and let new workers take over; on any problem nothing changes and the problems come back."""
-        async with self._reloading:
+        async with self._changing:
+            self._is_reload_wanted = False
             notify.tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             outcome = Reload(time.time())
             try:
@@ -285,7 +299,9 @@ class Parent:
                 outcome.problems = tuple(str(problem) for problem in wrong.problems)
             except (MilterError, OSError) as wrong:
                 outcome.problems = (str(wrong),)
-            self._signature = app.signature(self.in_force.loaded)
+            except Exception as bug:  # whoever watches files or waits for an answer must go on
+                outcome.problems = (f"error on our side: {log.bug_place(bug)}",)
+                self.journal.logger.error("bug", place=log.bug_place(bug))
             self.last_reload = outcome
             notify.tell("READY=1")
         if outcome.problems:
@@ -295,9 +311,11 @@ class Parent:
         return outcome
 
     async def _reload(self) -> tuple[str, ...]:
+        self._watch_for(self._watched)
         loaded = app.load_settings(self._config)
         settings, kept = only_live(loaded.settings, self.in_force.loaded.settings)
         loaded, suffixes = app.Loaded(settings, loaded.file), domains.current_list()
+        self._watch_for(loaded)  # before they are read: what changes meanwhile is read again; and also when they are refused, so that mending helps
         try:
             await self._take_over(InForce(loaded, app.load_parts(settings)))
         except BaseException:
@@ -305,7 +323,13 @@ class Parent:
             raise
         return kept
 
+    def _watch_for(self, loaded: app.Loaded) -> None:
+        self._watched, self._signature = loaded, app.signature(loaded)
+
     async def _reload_by(self, why: str) -> None:
+        if self._is_reload_wanted:
+            return  # one that has not begun yet will read what is there now
+        self._is_reload_wanted = True
         self.journal.logger.info("reloading", why=why)
         await self.reload()
 
@@ -314,7 +338,7 @@ class Parent:
         seen = self._signature
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            now = app.signature(self.in_force.loaded)
+            now = app.signature(self._watched)
             if now == seen and now != self._signature:
                 await self._reload_by("a file has changed")
                 now = self._signature

@@ -14,10 +14,17 @@ class Watch:
     """Reads every event of the service."""
 
     def __init__(self, next_hop: str, resolvers: tuple[str, ...]) -> None:
-        self._next_hop: dict[str, Any] = {"address": next_hop, "last_reply": None, "last_trouble": None}
-        self._dns: dict[str, Any] = {"resolvers": list(resolvers)}
+        self._next_hop: dict[str, Any] = {}
+        self._dns: dict[str, Any] = {}
         self._counts: dict[int, dict[str, Any]] = {}
         self._quarantine: dict[str, int] = {}
+        self.about(next_hop, resolvers)
+
+    def about(self, next_hop: str, resolvers: tuple[str, ...]) -> None:
+        """These are in force from now on. What was heard of another next hop is not said of this one."""
+        if self._next_hop.get("address") != next_hop:
+            self._next_hop = {"address": next_hop, "last_reply": None, "last_trouble": None}
+        self._dns = {"resolvers": list(resolvers)}
 
     def read(self, event: Event) -> None:
         """Take one event in."""

@@ -148,6 +148,7 @@ class _Worker:
         waiting[0].cancel()
         listener = await listen.serve(self._seat.sockets, proxy.session) if self._go.is_set() else None
         await waiting[1]
+        self._say({"event": "leaving"})
         if listener is not None:
             listener.close()
         for one in self._seat.sockets:
