@@ -12,7 +12,7 @@ from tests.soak import kills, load
 
 pytestmark = [pytest.mark.daemons]
 
-PRESS = load.Press(idle=300, slow=40, bulk=4, octets=8_000_000, rate=20, seconds=8)
+PRESS = load.Press(idle=300, slow=40, bulk=4, octets=8_000_000, rate=20, seconds=5)
 
 
 @pytest.mark.skipif(not gateway.is_built(), reason="the command insurer-milter is not installed beside this Python")

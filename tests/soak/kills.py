@@ -141,7 +141,12 @@ class Scene:
         return said.code == 250
 
     async def _converse(self, domain: str, octets: bytes) -> Reply:
-        async with await SmtpClient.connect(self.gateway.port) as client:
+        async with SmtpClient(*await asyncio.open_connection("127.0.0.1", self.gateway.port), _SECONDS + 10) as client:
+            said = await client.reply()
+            if said.code == 220:
+                said = await client.ehlo("client.test")
+            if said.code != 250:
+                return said
             for line in (f"MAIL FROM:<a@{domain}>", "RCPT TO:<jeanne@insured.example>", "DATA"):
                 said = await client.command(line)
                 if said.code not in (250, 354):

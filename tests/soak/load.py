@@ -293,7 +293,7 @@ def measure(folder: Path, press: Press) -> Felt:
     """The whole run. Calm is measured before and afterwards, and the slower of both counts: other work on the machine comes and goes."""
     with _on_the_other_core(), service(folder, press) as gateway:
         pid, port = gateway.process.pid, gateway.port
-        _ordinary(folder, port, press, 5)
+        _ordinary(folder, port, press, 1 + press.seconds // 8)
         calm = _ordinary(folder, port, press, press.seconds)
         memory, files = [memory_mb(pid)], [open_files(pid)]
         with (
