@@ -93,7 +93,7 @@ _COUNTED: tuple[Family, ...] = tuple(
         ("worker_deaths_total", "Workers that ended although nobody told them to.", {}),
         ("children_killed_total", "Children for the content of mails that were killed for their time or memory.", {}),
         ("bugs_total", "Errors of our own that were caught, each with a log line `bug`.", {}),
-        ("log_lines_lost_total", "Log lines of workers that the parent could not take in time.", {}),
+        ("log_lines_lost_total", "Log lines that the parent, or who reads its log, could not take in time.", {}),
     )
 )
 _STATES: tuple[Family, ...] = tuple(

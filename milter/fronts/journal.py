@@ -1,11 +1,13 @@
 """The log of the whole service, in the parent: every line of every worker and its own goes through here, to stderr and to whoever counts.
 
-Must not know what becomes of a mail; it knows events by name. A stderr that takes no more (full disk, closed pipe) loses lines and nothing else.
+Must not know what becomes of a mail; it knows events by name. A stderr that takes no more (full disk, closed pipe, a reader who stands still) loses
+lines and nothing else.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ from milter.adapters import log
 from milter.fronts import channel
 
 _KEPT_ERRORS = 20
+_PATIENCE = 1_000  # milliseconds, once: then lines are lost until stderr takes some again
 _SILENT = frozenset(("counts", "ready", "failed", "leaving"))  # what a worker tells the parent alone
 
 Event = Mapping[str, Any]  # Any: JSON
@@ -30,6 +33,8 @@ class Journal:
         self.readers: list[Callable[[Event], None]] = []
         self.errors: deque[Event] = deque(maxlen=_KEPT_ERRORS)
         self.logger = log.open_log(self)
+        self._out = _Out(self._stream)
+        self._lost = 0
 
     def isatty(self) -> bool:
         """Lines come as JSON; `take` shows them as the terminal wants."""
@@ -58,7 +63,42 @@ class Journal:
     def _print(self, line: bytes, event: Event) -> None:
         if self._show is not None:
             line = (self._show(event) + "\n").encode("utf-8", "backslashreplace")
+        if not self._out.put(line):
+            self._lost += 1
+            for read in self.readers:
+                read({"event": "counts", "pid": os.getpid(), "lost": self._lost})
+
+
+class _Out:
+    """Puts whole lines into a stream without standing still when its reader does. Of a line that went half the rest goes before the next one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rest = b""
+        self._is_stuck = False
+
+    def put(self, line: bytes) -> bool:
+        """Whether the line is written, or begun."""
         with suppress(OSError, ValueError):
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self._stream.fileno(), view) :]
+            self._write()
+        if self._rest:
+            return False
+        self._rest = line
+        with suppress(OSError, ValueError):
+            self._write()
+        if len(self._rest) < len(line):
+            return True
+        self._rest = b""
+        return False
+
+    def _write(self) -> None:
+        handle = self._stream.fileno()
+        while self._rest:
+            waiting = select.poll()
+            waiting.register(handle, select.POLLOUT)
+            if not waiting.poll(0 if self._is_stuck else _PATIENCE):
+                self._is_stuck = True
+                return
+            # pipe(7): a pipe that is ready takes so much without a wait.
+            self._rest = self._rest[os.write(handle, self._rest[: select.PIPE_BUF]) :]
+            self._is_stuck = False
