@@ -85,7 +85,7 @@ def _whole_lines(octets: bytes) -> Iterator[bytes]:
     start = 0
     while start < len(octets):
         end = start + _SLICE
-        if octets[end - 1 : end] == b"\r":
+        if octets[end - 1 : end + 1] == b"\r\n":
             end += 1
         yield octets[start:end]
         start = end

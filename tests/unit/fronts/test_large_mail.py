@@ -16,7 +16,7 @@ from milter.actions import edits, smtp_client, transaction
 from milter.actions.next_hop import NextHop
 from milter.actions.transaction import Deadlines
 from milter.adapters.lane import Lane
-from milter.fronts import inbox, large_mail, listen, smtp_proxy
+from milter.fronts import inbox, large_mail, line_ends, listen, smtp_proxy
 from milter.fronts.inbox import Fault, Inbox
 from milter.fronts.large_mail import LargeMail, Taken
 from milter.fronts.smtp_contract import Options
@@ -112,6 +112,19 @@ def test_a_mail_in_pieces_is_looked_at_like_one(small: None, content: bytes, cut
     if whole.stray is None:
         assert pieces == whole
         assert (pieces.proper is pieces.received) == (whole.proper is whole.received)
+
+
+@pytest.mark.parametrize("before", range(12))
+def test_line_ends_at_the_edge_of_a_slice(small: None, before: int) -> None:
+    """Where a slice ends in a bare CR, the CRLF behind it stays whole."""
+    content = b"x" * before + b"\r\r\n\r\r\r\n\n\r" + b"y" * 9
+
+    async def taken() -> Taken:
+        mail = LargeMail(normalise=True)
+        mail.add(content)
+        return await mail.take(Lane())
+
+    assert asyncio.run(taken()).proper == line_ends.normalise(content)
 
 
 @settings(max_examples=300, deadline=None)
