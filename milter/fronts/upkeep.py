@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -44,22 +43,29 @@ class Upkeep:
     is_keeper: bool
 
     async def run(self) -> None:
-        """Go on until cancelled."""
-        size: dict[str, int] = {}
-        measured = cared = 0.0
+        """Go on until cancelled. Counting waits for nothing: a worker that says nothing for a minute is taken for one that hangs."""
+        size: dict[str, int] = await self._size() if self.is_keeper else {}
+        beside = (self._measure(size), self._look_after()) if self.is_keeper else ()
+        await asyncio.gather(self._tell(size), *beside)
+
+    async def _measure(self, size: dict[str, int]) -> None:
+        while True:
+            await asyncio.sleep(SIZE_SECONDS)
+            size.update(await self._size())
+
+    async def _look_after(self) -> None:
+        while True:
+            await self._care()
+            await asyncio.sleep(CARE_SECONDS)
+
+    async def _tell(self, size: Mapping[str, int]) -> None:
         has_given_up = False
         while True:
-            now = time.monotonic()
             if self.pool.failure and not has_given_up:
                 has_given_up = True
                 self.logger.error("sandbox", trouble=self.pool.failure, meaning="this worker finishes its mails and ends; another takes its place")
                 self.give_up()
-            if self.is_keeper and now - measured >= SIZE_SECONDS:
-                measured, size = now, await self._size() or size
             self._count(size)
-            if self.is_keeper and now - cared >= CARE_SECONDS:
-                cared = now
-                await self._care()
             await asyncio.sleep(COUNTS_SECONDS)
 
     def _count(self, size: Mapping[str, int]) -> None:

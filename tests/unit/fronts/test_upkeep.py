@@ -47,8 +47,8 @@ class Nobody:
 
 
 @contextlib.asynccontextmanager
-async def running(store: Store, *, is_keeper: bool = True, failure: str = "") -> AsyncIterator[Heard]:
-    """The upkeep of a worker with this store, until it has counted twice; `failure` is that of its pool of children."""
+async def running(store: Store, *, is_keeper: bool = True, failure: str = "", events: int = 0) -> AsyncIterator[Heard]:
+    """The upkeep of a worker with this store, until it has counted twice and logged so many `events`; `failure` is that of its pool of children."""
     pool = Pool({})
     pool.failure = failure
     heard = Heard()
@@ -61,7 +61,7 @@ async def running(store: Store, *, is_keeper: bool = True, failure: str = "") ->
     task = asyncio.create_task(beside.run())
     try:
         async with asyncio.timeout(10):
-            while len(heard.said) < 2:
+            while len(heard.said) < 2 or len(heard.events) < events:
                 assert not task.done()
                 await asyncio.sleep(0.01)
         yield heard
@@ -88,7 +88,7 @@ async def test_the_keeper_deletes_what_is_too_old_and_says_so(tmp_path: Path) ->
                 pass
         assert len(files(tmp_path)) == 1
         await care.care(store, Quarantine(keep_days=60), trust_clock=True)
-        async with running(store) as heard:
+        async with running(store, events=1) as heard:
             pass
     assert [(event["event"], event["by_age"]) for event in heard.events] == [("quarantine care", 1)]
     assert files(tmp_path) == []
@@ -103,10 +103,27 @@ async def test_trouble_with_the_quarantine_is_said_and_does_not_stop_the_counts(
     async with await Store.open(tmp_path / "quarantine") as store:
         monkeypatch.setattr(Store, "size", broken)
         monkeypatch.setattr(care, "care", broken)
-        async with running(store) as heard:
+        async with running(store, events=2) as heard:
             pass
     assert [event["trouble"] for event in heard.events] == ["cannot count: disk I/O error"] * 2
     assert all(event["level"] == "error" for event in heard.events)
+
+
+async def test_retention_that_takes_long_does_not_stop_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that deletes a hundred thousand mails says meanwhile that it lives: it would be taken for one that hangs, and killed."""
+    has_begun = asyncio.Event()
+
+    async def long(*_: object) -> object:
+        has_begun.set()
+        return await asyncio.Event().wait()
+
+    async with await Store.open(tmp_path / "quarantine") as store:
+        monkeypatch.setattr(care, "care", long)
+        async with running(store) as heard:
+            await has_begun.wait()
+            before = len(heard.said)
+            await asyncio.sleep(0.1)
+            assert len(heard.said) > before
 
 
 async def test_a_bug_in_retention_is_logged_by_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +134,7 @@ async def test_a_bug_in_retention_is_logged_by_its_place(tmp_path: Path, monkeyp
 
     async with await Store.open(tmp_path / "quarantine") as store:
         monkeypatch.setattr(care, "care", broken)
-        async with running(store) as heard:
+        async with running(store, events=1) as heard:
             pass
     (event,) = heard.events
     assert (event["event"], event["place"].split(" ")[0]) == ("bug", "ValueError")
