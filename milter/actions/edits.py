@@ -44,6 +44,12 @@ def apply(raw: bytes, fields: Sequence[Field], edits: Iterable[Edit]) -> bytes:
     return compose(raw, front(edits), cuts(raw, fields, edits))
 
 
+def mailbox_line(raw: bytes) -> bytes:
+    """The Unix mailbox line that stands first, with what continues it; b"" without one."""
+    line = _MAILBOX_LINE.match(raw)
+    return line[0] if line else b""
+
+
 def compose(raw: bytes, front: bytes, changes: Iterable[Cut]) -> bytes:
     """The mail after the cuts with `front` before it, but behind a Unix mailbox line (`From x …`) that stands first.
 
@@ -53,8 +59,7 @@ def compose(raw: bytes, front: bytes, changes: Iterable[Cut]) -> bytes:
 
 
 def _composed(raw: bytes, front: bytes, changes: Iterable[Cut]) -> list[bytes | memoryview]:
-    line = _MAILBOX_LINE.match(raw)
-    start = line.end() if line else 0
+    start = len(mailbox_line(raw))
     return _spliced(raw, (Cut(start, start, front), *(cut for cut in changes if cut.start >= start)))
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from milter import app, pipeline
+from milter.actions import edits
 from milter.adapters import log
 from milter.adapters.board import Board, Place
 from milter.adapters.dns_cache import CachingResolver
@@ -265,8 +266,9 @@ def proxy_options(settings: Settings) -> Options:
 
 
 def top_field(content: bytes) -> bytes:
-    """Our Received field, which a release puts on top again."""
-    end = content.find(b"\r\n") + 2
+    """Our Received field, which a release puts on top again: behind a mailbox line, where ours stands."""
+    start = len(edits.mailbox_line(content))
+    end = content.find(b"\r\n", start) + 2
     while content[end : end + 1] in (b" ", b"\t"):
         end = content.find(b"\r\n", end) + 2
-    return content[:end]
+    return content[start:end]

@@ -171,6 +171,7 @@ def test_the_quarantine_keeps_the_original_and_our_received_field() -> None:
     """What a release delivers is made of the original octets; folded lines of our field stay with it."""
     trace = b"Received: from x (y [192.0.2.1])\r\n by mx.example.org; now\r\n"
     assert top_field(trace + b"X-Insurer-Milter: z\r\n" + MAIL) == trace
+    assert top_field(b"From anna Mon Jan  1 00:00:00 2026\r\n" + trace + b"X-Insurer-Milter: z\r\n" + MAIL) == trace
 
 
 def test_a_wrong_file_is_told_with_its_place_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
