@@ -10,6 +10,7 @@ away (cancels the delivery), its answer to our bugs (500), and its look through 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
@@ -66,6 +67,14 @@ def base_attributes() -> dict[str, Any]:  # aiosmtpd's own, of any kind
     return {name: value for name, value in vars(stock).items() if name not in vars(bare)}
 
 
+def _plain_address(address: str) -> str:
+    """An IPv4 address as itself, also where a socket for both kinds shows it inside IPv6 (RFC 4291 §2.5.5.2)."""
+    if not address.startswith("::ffff:"):
+        return address
+    mapped = ipaddress.IPv6Address(address.partition("%")[0]).ipv4_mapped
+    return str(mapped) if mapped else address
+
+
 class SmtpConnection(aiosmtpd.SMTP):
     """Lives until the client says QUIT, goes away, is silent too long, or the server stops. Abstract: `_command` and `_end`."""
 
@@ -109,7 +118,7 @@ class SmtpConnection(aiosmtpd.SMTP):
         """A client is there."""
         self._client = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         peer = transport.get_extra_info("peername")
-        self.peer = str(peer[0]) if peer else ""
+        self.peer = _plain_address(str(peer[0])) if peer else ""
         self._house.opened(self)
         super().connection_made(transport)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
 
 from milter.adapters.board import Scarce
+from milter.fronts import listen
 from milter.fronts.smtp_contract import Options
 from milter.model.mail import Mail, Params
 from milter.model.verdict import Action, Decision
@@ -54,6 +56,22 @@ async def test_connections_of_one_client() -> None:
         assert built.limits == ["smtp.max_client_connections 127.0.0.1"]
         for client in clients:
             await client.close()
+
+
+async def test_ipv4_clients_of_a_socket_for_both_kinds() -> None:
+    """Where the service manager's socket takes IPv4 and IPv6, an IPv4 client is seen, logged and counted under its own address."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
+        async with stand(options=replace(STRANGERS, max_client_connections=1)) as built:
+            listener = await listen.serve([both], built.proxy.session)
+            first, second = [await Client.connect(both.getsockname()[1]) for _ in range(2)]
+            assert await begun(first) == "354 End data with <CR><LF>.<CR><LF>"
+            assert (await first.say_octets(b"x\r\n.\r\n")).startswith("250 ")
+            assert second.greeting == "421 4.7.0 Too many connections from your address; please try again later"
+            assert built.limits == ["smtp.max_client_connections 127.0.0.1"]
+            assert built.records[0].client == "127.0.0.1"
+            listener.close()
+            for client in (first, second):
+                await client.close()
 
 
 async def test_connections_of_a_listed_peer() -> None:
