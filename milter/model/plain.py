@@ -48,7 +48,7 @@ def load(kind: type[T], octets: bytes) -> T:
     """The value of type `kind` that `octets` hold. Raises ValueError for anything else, whoever wrote it."""
     try:
         found: T = _reader_of(cast(Any, kind))(json.loads(octets, parse_constant=_no_number))
-    except (ValueError, TypeError, RecursionError) as wrong:
+    except (ValueError, TypeError, RecursionError, OverflowError) as wrong:
         raise ValueError(f"octets hold no {kind.__name__}: {type(wrong).__name__}") from None
     return found
 

@@ -75,6 +75,7 @@ def _changed(path: tuple[int, ...], new: object) -> bytes:
         pytest.param(_changed((1,), ["pass"]), id="list-for-action"),
         pytest.param(_changed((3, 4), "9.5"), id="text-for-number"),
         pytest.param(_changed((3, 4), float("nan")), id="no-number"),
+        pytest.param(_changed((3, 4), 10**400), id="number-beyond-all"),
         pytest.param(_changed((4, 1, 2, 1), "A B"), id="no-domain"),
         pytest.param(_changed((4, 7), 1), id="number-for-flag"),
         pytest.param(_changed((5, 1, 1), True), id="flag-for-number"),
