@@ -20,7 +20,8 @@ from milter.adapters import sandbox_child as inner
 from milter.errors import SandboxError
 from milter.model.sandbox import Answer, Tasks
 
-MAX_MESSAGE = 33_554_432  # octets of one message of a child
+MAX_MESSAGE = 33_554_432  # octets of the result of a child
+MAX_QUESTION = 1_048_576  # octets of anything else that it says
 MAX_QUESTIONS = 2_000  # of one task
 _PLACE = re.compile(r"\w{1,60}(?: at [\w./-]{1,200}:\d{1,9} in [\w<>]{1,60})?", re.ASCII)  # what `log.bug_place` says; it is logged
 _STATUS_SECONDS = 10.0
@@ -295,7 +296,7 @@ def _write(handle: int, octets: Sequence[bytes]) -> None:
 
 async def _message(talk: socket.socket) -> tuple[bytes, bytes]:
     kind, size = inner.FRAME.unpack(await _exactly(talk, inner.FRAME.size))
-    if size > MAX_MESSAGE:
+    if size > (MAX_MESSAGE if kind == inner.RESULT else MAX_QUESTION):
         raise SandboxError("killed-nonsense", "the child said more than a child may")
     return kind, await _exactly(talk, size)
 

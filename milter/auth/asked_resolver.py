@@ -14,6 +14,8 @@ from milter.model import plain
 from milter.model.sandbox import Ask
 
 MAX_TOGETHER = 200  # questions of one hint
+MAX_HINTED = 2_000  # questions of all hints of one task; the DNS of all other mails waits behind them
+MAX_NAME = 1_024  # characters. A name in the DNS has at most 253 (RFC 1035 §2.3.4), so there is none of this length; it must not fill the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Answerer:
     def __init__(self, resolver: Resolver, most_seconds: float) -> None:
         self._resolver = resolver
         self._most_seconds = most_seconds
+        self._hinted = 0
 
     async def answer(self, octets: bytes) -> bytes:
         """The answer to one question, hostile as it is. ValueError for what is none."""
@@ -78,13 +81,20 @@ class Answerer:
             self._resolver = self._resolver.within(asked.seconds)
             return b""
         if isinstance(asked, _Hint):
-            if len(asked.questions) > MAX_TOGETHER or any(kind not in _KINDS for _, kind in asked.questions):
-                raise ValueError("no hint that a resolver takes")
-            self._resolver.prefetch(asked.questions)
+            self._hint(asked.questions)
             return b""
         if asked.kind not in _KINDS:
             raise ValueError("no question that a resolver takes")
+        if len(asked.name) > MAX_NAME:
+            return plain.dump(Answer(DnsStatus.NXDOMAIN))
         return plain.dump(await self._resolver.query(asked.name, asked.kind))
+
+    def _hint(self, questions: tuple[Question, ...]) -> None:
+        if len(questions) > MAX_TOGETHER or any(kind not in _KINDS for _, kind in questions):
+            raise ValueError("no hint that a resolver takes")
+        wanted = [one for one in questions if len(one[0]) <= MAX_NAME][: MAX_HINTED - self._hinted]
+        self._hinted += len(wanted)
+        self._resolver.prefetch(wanted)
 
 
 class NobodyAsks:

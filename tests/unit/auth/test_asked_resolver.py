@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from milter.auth.asked_resolver import MAX_TOGETHER, Answerer, AskedResolver, NobodyAsks
+from milter.auth.asked_resolver import MAX_HINTED, MAX_NAME, MAX_TOGETHER, Answerer, AskedResolver, NobodyAsks
 from milter.auth.resolver import Answer, DnsStatus
 from milter.model import plain
 from tests.helpers.dns import DictResolver
@@ -57,6 +57,27 @@ async def test_questions_that_no_resolver_takes_are_refused(question: bytes) -> 
     behind = DictResolver()
     with pytest.raises(ValueError):  # noqa: PT011  # the text is for nobody
         await Answerer(behind, 20.0).answer(question)
+    assert not behind.calls
+    assert not behind.prefetched
+
+
+async def test_hints_of_one_task_are_only_so_many() -> None:
+    """The DNS of all other mails waits behind them: more are passed over."""
+    behind = DictResolver()
+    answerer = Answerer(behind, 20.0)
+    hint = b'["_Request",["_Hint",[' + b",".join([b'["a.test","A"]'] * MAX_TOGETHER) + b"]]]"
+    for _ in range(MAX_HINTED // MAX_TOGETHER + 3):
+        assert await answerer.answer(hint) == b""
+    assert len(behind.prefetched) == MAX_HINTED
+
+
+async def test_a_name_that_no_server_can_have_is_none() -> None:
+    """As for a small mail, whose resolver cannot even write it; nobody keeps it."""
+    behind = DictResolver()
+    resolver = AskedResolver(asking(Answerer(behind, 20.0)))
+    name = "a" * (MAX_NAME + 1)
+    resolver.prefetch([(name, "TXT")])
+    assert (await resolver.query(name, "TXT")).status is DnsStatus.NXDOMAIN
     assert not behind.calls
     assert not behind.prefetched
 
