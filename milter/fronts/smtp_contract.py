@@ -92,7 +92,9 @@ class MailRecord:
     next_hop: str = _key("", "The next hop's own last reply to the mail: code, enhanced code, and of its text the usual words (`…` for all others).")
     next_hop_id: str = _key("", "The queue id that the next hop named in it.")
     in_doubt: bool = _key(
-        False, "True when nobody knows whether the mail arrived: no answer after the final dot (RFC 1047), or its worker died then."
+        False,
+        "True when nobody knows whether the mail arrived: no answer after the final dot (RFC 1047) or none of the quarantine in time, or its worker"
+        " died then.",
     )
     quarantine_id: str = _key("", "The id in the quarantine when it was held.")
     cause: str = _key("", "What went wrong on the way, in our own words.")

@@ -211,7 +211,7 @@ class SmtpProxy:
                 times.append((stage, ended - judged))
             times.append(("total", ended - began))
             facts = {"answer": outcome.answer, "hop": outcome.hop, "cause": outcome.cause, "quarantine_id": outcome.quarantine_id}
-            self._write(mail, peer=peer, decision=decision, times=times, in_doubt=transaction.in_doubt, **facts)
+            self._write(mail, peer=peer, decision=decision, times=times, in_doubt=transaction.in_doubt or outcome.in_doubt, **facts)
             self.place.mark(slot, Stage.ANSWERING)
         return outcome.answer
 
@@ -240,7 +240,8 @@ class SmtpProxy:
             stored = await self._patience.wait(self._quarantine(mail, decision, kept, params), until)
         except (QuarantineError, TimeoutError) as error:
             cause = str(error) or "the quarantine did not store in time"
-            return _Outcome(reply(451, "4.3.0", "The quarantine cannot store now; please try again later"), cause=cause)
+            refused = reply(451, "4.3.0", "The quarantine cannot store now; please try again later")
+            return _Outcome(refused, cause=cause, in_doubt=isinstance(error, TimeoutError))  # a disk that wakes up may still have stored it
         return _Outcome(reply(250, "2.0.0", f"Ok: held in quarantine as {stored}"), quarantine_id=stored)
 
     def _content(self, mail: Mail, decision: Decision, *, protocol: str, peer: str) -> bytes | Large:
@@ -263,6 +264,7 @@ class _Outcome:
     hop: Reply | None = None
     cause: str = ""
     quarantine_id: str = ""
+    in_doubt: bool = False
 
 
 _OUR_FAULT = reply(451, "4.3.0", "Error on our side; please try again later")

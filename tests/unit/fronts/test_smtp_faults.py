@@ -320,6 +320,7 @@ async def test_quarantine_stores_too_slowly() -> None:
         built.decide = decides(Action.QUARANTINE)
         assert await built.send(b"x") == "451 4.3.0 The quarantine cannot store now; please try again later"
         assert built.records[-1].cause == "the quarantine did not store in time"
+        assert built.records[-1].in_doubt
     assert not built.next_hop.mails
 
 
