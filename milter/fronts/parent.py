@@ -33,6 +33,7 @@ from milter.text import domains
 READY_SECONDS = 30.0
 SILENT_SECONDS = 60.0  # a worker that says nothing for so long hangs
 WATCH_SECONDS = 2.0
+COLLECT_SECONDS = 0.1
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF, _WELL = 0.1, 10.0, 60.0
 _SPARE = 8  # places on the board beside those of two crews
 AT_START_ALONE = ("smtp.listen", "workers", "data_dir", "metrics.listen")
@@ -98,6 +99,7 @@ class Parent:
                 await self._take_over(self.in_force)
             on_start()
             notify.tell("READY=1")
+            self._spawn(self._keep_collecting())
             self._spawn(self._watch_files())
             self._spawn(self._watch_workers())
             await self._stop.wait()
@@ -105,6 +107,7 @@ class Parent:
             self.is_stopping = True
             for task in tuple(self._tasks):
                 task.cancel()
+            self._spawn(self._watch_workers())  # the last mails may take longer than the service manager waits for a sign of life
             await self._end()
 
     def stop(self) -> None:
@@ -174,6 +177,16 @@ class Parent:
             one.failure = str(event.get("cause"))
         self.journal.take(line, event)
 
+    def collect(self) -> None:
+        """Take the log lines in that workers have left in their rings."""
+        for one in self.workers:
+            self.journal.take_all(one.place.lines.take())
+
+    async def _keep_collecting(self) -> None:
+        while True:
+            self.collect()
+            await asyncio.sleep(COLLECT_SECONDS)
+
     def _drain(self, one: Worker) -> None:
         one.state = State.DRAINING
         one.tell({"do": "drain"})
@@ -211,7 +224,7 @@ class Parent:
         for one in crew.reap(self.workers):
             was = one.state
             asyncio.get_running_loop().remove_reader(one.end.fileno())
-            left = crew.buried(one, self.board)
+            left = crew.buried(one, self.board, self.journal.take_all)
             self.workers.remove(one)
             if one.exit_code != 0 and (was is State.SERVING or not one.failure):
                 facts = log.facts({"pid": one.pid, "exit_code": one.exit_code, "mails": len(left), "trouble": one.failure})
@@ -282,7 +295,7 @@ class Parent:
                 if one.state is not State.STARTING and now - one.heard > SILENT_SECONDS:
                     self.journal.logger.error("worker hangs", pid=one.pid, seconds=round(now - one.heard))
                     one.kill()
-            if self.serving:
+            if self.serving or self.is_stopping:
                 notify.tell("WATCHDOG=1")
 
     # -- what an operator may ask for --

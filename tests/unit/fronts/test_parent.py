@@ -12,7 +12,7 @@ import pytest
 
 from milter import app
 from milter.adapters.board import Place
-from milter.fronts import channel, crew
+from milter.fronts import channel, crew, notify, parent
 from milter.fronts.crew import Worker
 from milter.fronts.journal import Journal
 from milter.fronts.parent import InForce, Parent
@@ -81,6 +81,24 @@ async def test_a_crew_that_cannot_be_whole_leaves_nobody_behind(monkeypatch: pyt
         end.close()
     assert outcome.problems == ("cannot start a worker: Resource temporarily unavailable",)
     assert killed == [0]
+
+
+async def test_a_service_that_stops_says_that_it_lives(made: tuple[Parent, Heard], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service manager's watchdog must not kill it while workers finish their last mails."""
+    one, _ = made
+    told: list[str] = []
+    monkeypatch.setattr(parent, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(notify, "tell", told.append)
+
+    async def ended(*_: object) -> bool:
+        await asyncio.sleep(0.1)
+        return True
+
+    monkeypatch.setattr(one, "_take_over", ended)
+    monkeypatch.setattr(one, "_until", ended)
+    one.stop()
+    await one.run()
+    assert "WATCHDOG=1" in told[told.index("STOPPING=1") :]
 
 
 async def test_our_own_bug_refuses_a_reload_and_ends_nothing(made: tuple[Parent, Heard], monkeypatch: pytest.MonkeyPatch) -> None:
