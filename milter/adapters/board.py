@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from milter.adapters.ring import Ring
+
 _ID = 16
 _RECORD = 24  # id, stage, padding
 _NUMBERS = 8  # 64-bit words at the start of a place
 _CLIENTS = 16_384  # counters of 16 bits; clients share one when their hashes meet, which only makes a limit stricter
+_LINES = 1_048_576
 _CONNECTIONS, _OCTETS = 0, 1
 
 
@@ -46,15 +49,16 @@ class UnderWay:
 
 
 class Place:
-    """The part of one worker. `number` is its index on the board."""
+    """The part of one worker. `number` is its index on the board, `lines` what it says to the parent without hurry."""
 
     def __init__(self, number: int, octets: memoryview, mails: int) -> None:
         self.number = number
         words, clients = _NUMBERS * 8, _CLIENTS * 2
+        self.lines = Ring(octets[len(octets) - _LINES :])
         self._octets = octets
         self._numbers = octets[:words].cast("q")
         self._clients = octets[words : words + clients].cast("H")
-        self._records = octets[words + clients :]
+        self._records = octets[words + clients : words + clients + mails * _RECORD]
         self._free = list(range(mails))
 
     def clear(self) -> None:
@@ -136,7 +140,7 @@ class Board:
     """Places for so many workers at once, each with so many mails. Made by the parent before it forks."""
 
     def __init__(self, places: int, mails: int) -> None:
-        size = _NUMBERS * 8 + _CLIENTS * 2 + mails * _RECORD
+        size = _NUMBERS * 8 + _CLIENTS * 2 + mails * _RECORD + _LINES
         size += -size % 8
         self._memory = memoryview(mmap.mmap(-1, places * size))
         self.places = [Place(number, self._memory[number * size : (number + 1) * size], mails) for number in range(places)]

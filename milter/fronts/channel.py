@@ -1,4 +1,4 @@
-"""Between the parent and a worker: one socket, one JSON object a line each way.
+"""Between the parent and a worker: one socket, one JSON object a line each way, and a ring for the lines that have time.
 
 Upwards go log lines and what a worker says of itself, downwards what it shall do. Must not know what any line means.
 """
@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from milter.adapters.ring import Ring
 
 _KEPT = 16_777_216  # octets of lines that wait for a parent that is busy
 _PIECE = 262_144
@@ -44,13 +46,15 @@ def decode(line: bytes) -> Message | None:
 
 
 class Outbox:
-    """Writes lines without ever waiting: what the socket does not take now goes later, and beyond a bound the oldest lines are lost.
+    """Writes lines without ever waiting: into the ring, where the parent finds them when it looks, else into the socket. What neither takes now
+    goes later, and beyond a bound the oldest lines are lost.
 
     Also a stream for a logger. `lost` counts the lines that are gone.
     """
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, ring: Ring) -> None:
         self._end = end
+        self._ring = ring
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,7 +76,12 @@ class Outbox:
         self.put(text.encode("utf-8", "backslashreplace"))
 
     def put(self, line: bytes) -> None:
-        """Write a line."""
+        """Write a line that has time."""
+        if not self._ring.put(line):
+            self.say(line)
+
+    def say(self, line: bytes) -> None:
+        """Write a line that the parent hears at once; it may overtake others."""
         if not self._waiting:
             try:
                 sent = self._end.send(line)

@@ -109,6 +109,7 @@ async def _answer(parent: Parent, request: channel.Message) -> Answer:
 
 def status(parent: Parent) -> Answer:
     """Everything an operator asks first."""
+    parent.collect()
     now = time.time()
     return {
         "ok": True,

@@ -94,8 +94,9 @@ def _become(work: Callable[[socket.socket, Place], int], end: socket.socket, pla
         os._exit(code)
 
 
-def buried(worker: Worker, board: Board) -> list[UnderWay]:
+def buried(worker: Worker, board: Board, take: Callable[[bytes], None]) -> list[UnderWay]:
     """Take in all that a dead worker has left: its lines first, then the mails that it had under way."""
+    take(worker.place.lines.take())
     if worker.intake is not None:
         worker.intake.read_all()
     left = list(worker.place.mails())

@@ -10,7 +10,7 @@ import os
 import select
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -18,6 +18,7 @@ from milter.adapters import log
 from milter.fronts import channel
 
 _KEPT_ERRORS = 20
+_TOGETHER = 32_768  # octets
 _PATIENCE = 1_000  # milliseconds, once: then lines are lost until stderr takes some again
 _SILENT = frozenset(("counts", "ready", "failed", "leaving"))  # what a worker tells the parent alone
 
@@ -55,6 +56,24 @@ class Journal:
         name = event.get("event")
         if name not in _SILENT:
             self._print(line, event)
+        self._read(event)
+
+    def take_all(self, lines: bytes) -> None:
+        """Many log lines at once."""
+        if not lines:
+            return
+        if self._show is not None:
+            for line in lines.splitlines(keepends=True):
+                self.take(line)
+            return
+        for start, end in _groups(lines):
+            self._put(lines[start:end])
+        for line in lines.splitlines():
+            event = channel.decode(line)
+            if event is not None:
+                self._read(event)
+
+    def _read(self, event: Event) -> None:
         if event.get("level") in ("warning", "error"):
             self.errors.append(event)
         for read in self.readers:
@@ -63,10 +82,22 @@ class Journal:
     def _print(self, line: bytes, event: Event) -> None:
         if self._show is not None:
             line = (self._show(event) + "\n").encode("utf-8", "backslashreplace")
-        if not self._out.put(line):
-            self._lost += 1
+        self._put(line)
+
+    def _put(self, lines: bytes) -> None:
+        if not self._out.put(lines):
+            self._lost += lines.count(b"\n")
             for read in self.readers:
                 read({"event": "counts", "pid": os.getpid(), "lost": self._lost})
+
+
+def _groups(lines: bytes) -> Iterator[tuple[int, int]]:
+    """Whole lines together, as many as go into `_TOGETHER` octets: what is lost at once stays little."""
+    start = 0
+    while start < len(lines):
+        end = lines.rfind(b"\n", start, start + _TOGETHER) + 1 or lines.find(b"\n", start) + 1 or len(lines)
+        yield start, end
+        start = end
 
 
 class _Out:

@@ -20,6 +20,7 @@ def of(parent: Parent) -> Pages:
 
 def _metrics(parent: Parent) -> bytes:
     settings = parent.in_force.loaded.settings
+    parent.collect()
     parent.metrics.set_state(
         workers=len(parent.workers),
         workers_wanted=settings.workers,

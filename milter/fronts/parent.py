@@ -95,11 +95,12 @@ class Parent:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_by("SIGHUP")))
         try:
+            self._spawn(self._keep_collecting())
             async with self._changing:
                 await self._take_over(self.in_force)
+            self.collect()  # what the workers said while they started comes first
             on_start()
             notify.tell("READY=1")
-            self._spawn(self._keep_collecting())
             self._spawn(self._watch_files())
             self._spawn(self._watch_workers())
             await self._stop.wait()
@@ -107,6 +108,7 @@ class Parent:
             self.is_stopping = True
             for task in tuple(self._tasks):
                 task.cancel()
+            self._spawn(self._keep_collecting())
             self._spawn(self._watch_workers())  # the last mails may take longer than the service manager waits for a sign of life
             await self._end()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from milter.adapters import clock
 from milter.fronts.journal import Event
 
 _SUMS = ("hits", "misses")
 _WORKERS = 128  # of the latest the counts are kept
+_FAILED = ("servfail", "timeout", "refused", "malformed")
 
 
 class Watch:
@@ -24,31 +26,43 @@ class Watch:
         """These are in force from now on. What was heard of another next hop is not said of this one."""
         if self._next_hop.get("address") != next_hop:
             self._next_hop = {"address": next_hop, "last_reply": None, "last_trouble": None}
-        self._dns = {"resolvers": list(resolvers)}
+        if self._dns.get("resolvers") != list(resolvers):
+            self._dns = {"resolvers": list(resolvers), "last_failure": None}
 
     def read(self, event: Event) -> None:
         """Take one event in."""
-        match event:
-            case {"event": "mail", "next_hop": str(reply)}:
+        name = event.get("event")
+        if name == "mail":
+            if reply := event.get("next_hop"):
                 self._next_hop["last_reply"] = {"at": event.get("timestamp"), "reply": reply}
-            case {"event": "mail", "cause": str(cause)} if "next hop" in cause:
+            elif "next hop" in (cause := event.get("cause", "")):
                 self._next_hop["last_trouble"] = {"at": event.get("timestamp"), "trouble": cause}
-            case {"event": "next hop", "trouble": str(trouble)}:
-                self._next_hop["last_trouble"] = {"at": event.get("timestamp"), "trouble": trouble}
-            case {"event": "counts", "dns": dict(dns), "pid": int(pid)}:
-                self._counts.pop(pid, None)
-                self._counts[pid] = dns
-                if len(self._counts) > _WORKERS:
-                    del self._counts[next(iter(self._counts))]
-                for name in ("quarantine_mails", "quarantine_octets"):
-                    if name in event:
-                        self._quarantine[name.removeprefix("quarantine_")] = event[name]
+        elif name == "next hop":
+            self._next_hop["last_trouble"] = {"at": event.get("timestamp"), "trouble": event.get("trouble")}
+        elif name == "counts" and "dns" in event:
+            self._count(event)
+
+    def _count(self, event: Event) -> None:
+        pid, dns = event["pid"], event["dns"]
+        before = self._counts.pop(pid, {})
+        self._counts[pid] = dns
+        if _failures(dns) > _failures(before):
+            self._dns["last_failure"] = clock.now().isoformat("T", "seconds")
+        if len(self._counts) > _WORKERS:
+            del self._counts[next(iter(self._counts))]
+        for key in ("quarantine_mails", "quarantine_octets"):
+            if key in event:
+                self._quarantine[key.removeprefix("quarantine_")] = event[key]
 
     def summary(self) -> dict[str, Any]:
-        """For `status`; DNS counts are those of the workers since they started."""
+        """For `status`; DNS counts are those of the latest workers since they started, `last_failure` is when the DNS last gave no answer."""
         asked: dict[str, int] = {}
         for counts in self._counts.values():
             for status, number in counts.get("asked", {}).items():
                 asked[status] = asked.get(status, 0) + number
         sums = {name: sum(counts.get(name, 0) for counts in self._counts.values()) for name in _SUMS}
         return {"next_hop": self._next_hop, "dns": {**self._dns, **sums, "asked": asked}, "quarantine": self._quarantine or None}
+
+
+def _failures(counts: dict[str, Any]) -> int:
+    return sum(counts.get("asked", {}).get(status, 0) for status in _FAILED)

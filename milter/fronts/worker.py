@@ -60,14 +60,15 @@ class Seat:
 def run(seat: Seat, loaded: app.Loaded, parts: app.Parts) -> int:
     """Work in this process until told to stop; its exit code. Call it right after the fork."""
     _settle_in(seat)
-    outbox = channel.Outbox(seat.end)
+    outbox = channel.Outbox(seat.end, seat.place.lines)
     logger = log.open_log(outbox)
+    runner = asyncio.Runner(loop_factory=_loop_factory())  # never closed: that waits for all tasks, also for one of a library that never ends
     try:
-        with closing(app.build_sandbox(loaded.settings, parts)) as pool, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with closing(app.build_sandbox(loaded.settings, parts)) as pool:
             pool.start()
             runner.run(_Worker(seat, loaded.settings, parts, pool, outbox, logger).run())
     except (MilterError, OSError) as error:
-        outbox.put(channel.encode({"event": "failed", "cause": str(error)}))
+        outbox.say(channel.encode({"event": "failed", "cause": str(error)}))
         return 3
     except Exception as bug:
         logger.error("bug", place=log.bug_place(bug), meaning="the worker ends")
@@ -171,7 +172,7 @@ class _Worker:
     # -- the channel --
 
     def _say(self, message: Mapping[str, object]) -> None:
-        self._outbox.put(channel.encode(dict(message)))
+        self._outbox.say(channel.encode(dict(message)))
 
     def _on_channel(self) -> None:
         if not self._intake.read():  # the parent is gone

@@ -14,6 +14,7 @@ import pytest
 
 from milter.adapters import log
 from milter.adapters.dns_cache import CachingResolver
+from milter.adapters.ring import Ring
 from milter.adapters.sandbox import Pool
 from milter.errors import QuarantineError
 from milter.fronts import channel, upkeep
@@ -54,7 +55,7 @@ async def running(store: Store, *, is_keeper: bool = True, failure: str = "", ev
     heard = Heard()
     ours, theirs = channel.pair()
     resolver = CachingResolver(Nobody(), lambda: 0.0)  # type: ignore[arg-type]  # it is never asked
-    logger, outbox = log.open_log(heard), channel.Outbox(theirs)
+    logger, outbox = log.open_log(heard), channel.Outbox(theirs, Ring(memoryview(bytearray(17))))
     beside = upkeep.Upkeep(
         heard.said.append, logger, outbox, resolver, store, pool, Quarantine(), lambda: heard.given_up.append(True), is_keeper=is_keeper
     )
@@ -67,6 +68,7 @@ async def running(store: Store, *, is_keeper: bool = True, failure: str = "", ev
         yield heard
     finally:
         task.cancel()
+        await asyncio.wait([task])
         ours.close()
         theirs.close()
 
@@ -124,6 +126,25 @@ async def test_retention_that_takes_long_does_not_stop_the_counts(tmp_path: Path
             before = len(heard.said)
             await asyncio.sleep(0.1)
             assert len(heard.said) > before
+
+
+async def test_the_end_waits_for_what_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to the database takes a moment to be given up; a loop that ended before that would never end."""
+    has_begun, ended = asyncio.Event(), []
+
+    async def slow(*_: object) -> object:
+        has_begun.set()
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            ended.append(True)
+
+    async with await Store.open(tmp_path / "quarantine") as store:
+        monkeypatch.setattr(care, "care", slow)
+        async with running(store):
+            await has_begun.wait()
+        assert ended == [True]
 
 
 async def test_a_bug_in_retention_is_logged_by_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

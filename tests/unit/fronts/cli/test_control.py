@@ -120,7 +120,7 @@ def test_status_says_what_runs(service: Service, capsys: pytest.CaptureFixture[s
     assert [one["state"] for one in answer["workers"]] == ["serving", "serving"]
     assert set(answer["sets"]) == {"registry", "rules", "policy"}
     assert all(re.fullmatch("[0-9a-f]{12}", one["hash"]) and one["date"].endswith("+00:00") for one in answer["sets"].values())
-    assert answer["next_hop"]["last_reply"]["reply"].startswith("2.0.0 kept") or answer["next_hop"]["last_reply"]["reply"]
+    assert answer["next_hop"]["last_reply"]["reply"] == "250 2.0.0 …"  # its words are not those that servers say
     assert answer["dns"]["resolvers"] == ["127.0.0.1:9"]
     code, out, err = service.ask(capsys, "status")
     assert (code, err) == (0, "")
@@ -145,7 +145,7 @@ def test_reload_swaps_all_workers_or_none(service: Service, capsys: pytest.Captu
     assert err.endswith("not reloaded; what was in force before stays in force\n")
     kept = service.status(capsys)
     assert kept["sets"] == after["sets"]
-    assert [one["pid"] for one in kept["workers"]] == service.serving(capsys)
+    assert [one["pid"] for one in kept["workers"] if one["state"] == "serving"] == [one["pid"] for one in after["workers"] if one["state"] == "serving"]
     assert kept["last_reload"]["problems"]
     assert [line["result"] for line in service.lines("reload")] == ["done", "refused"]
     assert service.lines("reload")[-1]["level"] == "error"
@@ -176,6 +176,7 @@ def test_settings_that_need_a_restart_are_named(service: Service, capsys: pytest
     service.config.write_text(json.dumps({**values, "workers": 3, "hostname": "other.example.org"}))
     code, out, err = service.ask(capsys, "reload")
     assert (code, out, err) == (0, "reloaded\n", "a restart is needed for: workers\n")
+    assert re.search(r"^last reload: \S+, done; a restart is needed for: workers$", service.ask(capsys, "status")[1], re.MULTILINE)
     assert len(service.serving(capsys)) == 2
     with smtplib.SMTP("127.0.0.1", service.port, timeout=SECONDS) as client:
         assert client.ehlo()[1].startswith(b"other.example.org")
@@ -185,7 +186,8 @@ def test_settings_that_need_a_restart_are_named(service: Service, capsys: pytest
 def test_pause_passes_mail_unjudged_and_says_so(service: Service, hop: tuple[int, Sink], capsys: pytest.CaptureFixture[str]) -> None:
     """While paused each mail bears `unscanned`, the log says so, also after a reload; `resume` and the end of the time switch back."""
     code, out, _ = service.ask(capsys, "pause", "--for", "30m")
-    assert (code, out.split(":")[0]) == (0, out.split(":")[0])
+    assert code == 0
+    assert re.match(r"paused until \d{4}-\d\d-\d\dT[\d:]+\+00:00: mail passes unjudged, marked `unscanned`;", out)
     assert service.status(capsys)["state"] == "paused"
     assert service.send()[0] == 250
     assert service.ask(capsys, "reload")[0] == 0
