@@ -43,10 +43,13 @@ class Upkeep:
     is_keeper: bool
 
     async def run(self) -> None:
-        """Go on until cancelled. Counting waits for nothing: a worker that says nothing for a minute is taken for one that hangs."""
+        """Go on until cancelled; what is under way in the quarantine then ends first. Counting waits for nothing: a worker that says nothing for a
+        minute is taken for one that hangs."""
         size: dict[str, int] = await self._size() if self.is_keeper else {}
         beside = (self._measure(size), self._look_after()) if self.is_keeper else ()
-        await asyncio.gather(self._tell(size), *beside)
+        async with asyncio.TaskGroup() as group:  # `gather` would end with the first of them, and the others lose their loop in mid-work
+            for work in (self._tell(size), *beside):
+                group.create_task(work)
 
     async def _measure(self, size: dict[str, int]) -> None:
         while True:
