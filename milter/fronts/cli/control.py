@@ -78,7 +78,8 @@ def _say_sets(answer: control.Answer) -> None:
     output.table(("set", "files", "hash", "youngest file"), rows)
     reloaded = answer["last_reload"]
     if reloaded:
-        click.echo(f"last reload: {reloaded['at']}, {'refused' if reloaded['problems'] else 'done'}")
+        kept = f"; a restart is needed for: {', '.join(reloaded['needs_restart'])}" if reloaded["needs_restart"] else ""
+        click.echo(f"last reload: {reloaded['at']}, {'refused' if reloaded['problems'] else 'done'}{kept}")
 
 
 def _say_work(answer: control.Answer) -> None:
@@ -91,7 +92,8 @@ def _say_work(answer: control.Answer) -> None:
     hop, dns = answer["next_hop"], answer["dns"]
     click.echo(f"next hop: {hop['address']}, {_last(hop)}")
     asked = ", ".join(f"{key} {value}" for key, value in dns["asked"].items())
-    click.echo(f"DNS: {dns['hits']} from the cache, {dns['misses']} asked ({asked or 'none answered yet'})")
+    failed = f", last failure {dns['last_failure']}" if dns["last_failure"] else ""
+    click.echo(f"DNS: {dns['hits']} from the cache, {dns['misses']} asked ({asked or 'none answered yet'}){failed}")
     if answer["quarantine"]:
         click.echo(f"quarantine: {answer['quarantine']['mails']} mails, {answer['quarantine']['octets']} octets")
 
