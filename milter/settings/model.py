@@ -51,7 +51,7 @@ class Smtp:
     """The SMTP proxy: where it listens, where it delivers, and what it takes."""
 
     listen: tuple[str, ...] = _setting(
-        ("127.0.0.1:10025",), "Addresses the proxy listens on, each `IP:PORT`.", example=["127.0.0.1:10025"], form="listen"
+        ("127.0.0.1:10025",), "Addresses the proxy listens on, each `IP:PORT`. A change needs a restart.", example=["127.0.0.1:10025"], form="listen"
     )
     next_hop: str = _setting(
         "127.0.0.1:10026",
@@ -218,7 +218,12 @@ class Settings:
         sample="/etc/insurer-milter/public_suffix_list.dat",
         form="file",
     )
-    data_dir: str = _setting("/var/lib/insurer-milter", "Folder of the quarantine.", example="/var/lib/insurer-milter", form="path")
+    data_dir: str = _setting(
+        "/var/lib/insurer-milter",
+        "Folder of the quarantine and of the control socket. A change needs a restart.",
+        example="/var/lib/insurer-milter",
+        form="path",
+    )
     on_failure: Literal["pass", "defer"] = _setting(
         "pass", "When judging itself breaks: `pass` delivers with an `unscanned` header, `defer` answers 451."
     )
