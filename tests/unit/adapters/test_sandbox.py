@@ -188,6 +188,7 @@ async def test_a_child_that_never_ends_is_killed_at_its_deadline(pool: Pool) -> 
     assert len(children_of(pool._nurse)) <= 2
 
 
+@pytest.mark.slow
 async def test_the_system_ends_a_child_that_uses_up_its_time() -> None:
     """RLIMIT_CPU holds even if nobody watches the clock."""
     pool = Pool(TASKS, cpu_seconds=1)
@@ -213,6 +214,7 @@ async def test_a_child_that_dies_while_it_waits_is_replaced(pool: Pool) -> None:
     assert (pool.killed, pool.restarted) == (0, 1)
 
 
+@pytest.mark.slow
 async def test_two_hundred_tasks_leave_nothing_behind(pool: Pool) -> None:
     """No handle, no process, however they end."""
     await run(pool, "echo")
