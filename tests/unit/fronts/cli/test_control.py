@@ -145,7 +145,8 @@ def test_reload_swaps_all_workers_or_none(service: Service, capsys: pytest.Captu
     assert err.endswith("not reloaded; what was in force before stays in force\n")
     kept = service.status(capsys)
     assert kept["sets"] == after["sets"]
-    assert [one["pid"] for one in kept["workers"] if one["state"] == "serving"] == [one["pid"] for one in after["workers"] if one["state"] == "serving"]
+    pids = [[one["pid"] for one in said["workers"] if one["state"] == "serving"] for said in (after, kept)]
+    assert pids[0] == pids[1]
     assert kept["last_reload"]["problems"]
     assert [line["result"] for line in service.lines("reload")] == ["done", "refused"]
     assert service.lines("reload")[-1]["level"] == "error"
