@@ -146,6 +146,10 @@ class SmtpConnection(aiosmtpd.SMTP):
             self._timeout_handle.cancel()
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self.transport = None
+        # What leads back to us: without these cycles all goes at once, and not when the collector comes by.
+        self._is_slow = False
+        self._client_connected_cb = None
+        self._writer = None  # type: ignore[assignment]  # of a connection that is gone; only a slow one's is used
         self._house.closed(self)
 
     def pause_writing(self) -> None:
