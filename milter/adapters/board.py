@@ -142,11 +142,18 @@ class Board:
     def __init__(self, places: int, mails: int) -> None:
         size = _NUMBERS * 8 + _CLIENTS * 2 + mails * _RECORD + _LINES
         size += -size % 8
-        self._memory = memoryview(mmap.mmap(-1, places * size))
+        self._map = mmap.mmap(-1, places * size)
+        self._memory = memoryview(self._map)
         self.places = [Place(number, self._memory[number * size : (number + 1) * size], mails) for number in range(places)]
         words, step = self._memory.cast("q"), size // 8
         self._words = {word: words[word::step] for what in Scarce for word in (what, what + 1)}
         self._free = list(reversed(self.places))
+
+    # -- a worker's --
+
+    def hide(self) -> None:
+        """No process that this one forks from now on has the board: who takes over a child must not write what workers and parent read."""
+        self._map.madvise(mmap.MADV_DONTFORK)
 
     # -- the parent's --
 

@@ -8,7 +8,8 @@ What binds a child, and who enforces it:
 - time: the outer side's deadline, by SIGKILL through the nurse; beside it RLIMIT_CPU (kernel);
 - memory: RLIMIT_AS, so much more than what it begins with (kernel; MemoryError inside);
 - files and network: RLIMIT_NOFILE 0 (kernel): no socket, file or pipe can be opened any more; it holds its conversation with the worker and the
-  octets of its mail, /dev/null, and nothing else. Where the system lets us (user namespaces), an empty network namespace beside it;
+  octets of its mail, /dev/null, and nothing else, nor the memory that workers share (`Board.hide`). Where the system lets us (user
+  namespaces), an empty network namespace beside it;
 - RLIMIT_FSIZE 0, RLIMIT_CORE 0, RLIMIT_NPROC 0 (which does not bind root), PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE 0 (kernel);
 - it dies with the nurse, and the nurse with the worker (PR_SET_PDEATHSIG, and the end of their conversations).
 

@@ -65,6 +65,7 @@ def run(seat: Seat, loaded: app.Loaded, parts: app.Parts) -> int:
     runner = asyncio.Runner(loop_factory=_loop_factory())  # never closed: that waits for all tasks, also for one of a library that never ends
     try:
         with closing(app.build_sandbox(loaded.settings, parts)) as pool:
+            seat.board.hide()
             pool.start()
             runner.run(_Worker(seat, loaded.settings, parts, pool, outbox, logger).run())
     except (MilterError, OSError) as error:

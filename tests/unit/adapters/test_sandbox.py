@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from milter.adapters.sandbox import Pool
+from milter.adapters.board import Board
+from milter.adapters.sandbox import MAX_QUESTION, Pool
 from milter.adapters.sandbox_child import BROKE, FRAME, QUESTION
 from milter.errors import SandboxError
 from milter.model.sandbox import Ask
@@ -164,6 +166,7 @@ async def test_no_task_meets_what_another_left_behind(pool: Pool) -> None:
         ("babble", b"\xff" * 64, "killed-nonsense"),
         ("babble", FRAME.pack(b"R", 2**31), "killed-nonsense"),
         ("babble", FRAME.pack(QUESTION, 8) + b"nonsense", "killed-nonsense"),
+        ("babble", FRAME.pack(QUESTION, MAX_QUESTION + 1), "killed-nonsense"),
         ("babble", FRAME.pack(BROKE, 12) + b"Anna's words", "broke-in-sandbox"),
         ("pester", b"", "killed-nonsense"),
         ("no such task", b"", "broke-in-sandbox"),
@@ -177,6 +180,29 @@ async def test_a_task_without_a_result_has_a_reason(pool: Pool, task: str, reque
     assert "Anna" not in str(caught.value)
     assert pool.killed == 1
     assert await run(pool, "echo", b"still here") == b"still here|"
+
+
+async def test_a_child_cannot_write_what_workers_share() -> None:
+    """The board is not in its memory: it dies when it tries, and the numbers of the others stay as they are."""
+    board = Board(2, 1)
+
+    def scribble(request: bytes, octets: tuple[bytes, ...], ask: Ask) -> bytes:
+        faulthandler.disable()
+        board.places[1].connected(None, 999)
+        return b"done"
+
+    board.hide()
+    pool = Pool({"scribble": scribble}, memory_octets=MEMORY)
+    pool.start()
+    try:
+        with pytest.raises(SandboxError) as caught:
+            await run(pool, "scribble")
+    finally:
+        pool.close()
+    assert caught.value.reason == "crashed"
+    assert board.connections == 0
+    board.places[1].connected(None, 1)
+    assert board.connections == 1
 
 
 async def test_a_child_that_never_ends_is_killed_at_its_deadline(pool: Pool) -> None:
