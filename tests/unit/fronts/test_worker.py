@@ -29,7 +29,7 @@ def built() -> Iterator[tuple[worker._Worker, io.StringIO]]:
     stream, board = io.StringIO(), Board(1, 1)
     seat = worker.Seat(0, theirs, (), board, board.places[0])
     parts: Any = None  # nothing is judged
-    yield worker._Worker(seat, Settings(), parts, Pool({}), channel.Outbox(theirs), log.open_log(stream)), stream
+    yield worker._Worker(seat, Settings(), parts, Pool({}), channel.Outbox(theirs, board.places[0].lines), log.open_log(stream)), stream
     ours.close()
     theirs.close()
 
