@@ -36,7 +36,8 @@ _EVENTS: Mapping[str, str] = {
     "resume": "judging is on again",
     "limit": "a limit stopped clients: `limit` (the setting's key), `client` (the last one), `times`",
     "worker started": "a worker took a dead one's place: `pid`, `instead_of`",
-    "worker died": "a worker ended by itself: `pid`, `exit_code` (negative: the signal), `mails` it had under way, each with a line of its own",
+    "worker died": "a worker ended by itself: `pid`, `exit_code` (negative: the signal), `mails` it had under way, each with a line of"
+    " its own; `trouble` where it said why",
     "answer lost": "a worker died before its answer to a mail was surely sent: `queue_id`; the mail has its own line, its client may send it again",
     "sandbox": "a worker can make no children for large mails any more (`trouble`) and is replaced",
     "worker hangs": "a worker said nothing for `seconds` and is killed",
