@@ -29,16 +29,16 @@ class Gate:
         self._seconds = seconds
         self._queue: deque[tuple[int, asyncio.Event]] = deque()
 
-    def take_now(self, amount: int) -> bool:
-        """Take so much when it is there and nobody waits for it."""
-        if self._board.waiting(self._what) or not self._fits(amount):
+    def take_now(self, amount: int, *, own: int = 0) -> bool:
+        """Take so much when it is there and nobody waits for it; `own` is what the taker has already."""
+        if self._board.waiting(self._what) or not self._fits(amount, own):
             return False
         self._place.take(self._what, amount)
         return True
 
-    async def take(self, amount: int, *, seconds: float | None = None) -> bool:
+    async def take(self, amount: int, *, own: int = 0, seconds: float | None = None) -> bool:
         """Take so much, waiting for it a time (the gate's own without `seconds`); whether there was enough."""
-        if self.take_now(amount):
+        if self.take_now(amount, own=own):
             return True
         until = time.monotonic() + (self._seconds if seconds is None else min(seconds, self._seconds))
         me = (time.monotonic_ns(), asyncio.Event())
@@ -47,7 +47,7 @@ class Gate:
         try:
             while (left := until - time.monotonic()) > 0:
                 is_head = self._queue[0] is me
-                if is_head and self._is_first(me[0]) and self._fits(amount):
+                if is_head and self._is_first(me[0]) and self._fits(amount, own):
                     self._place.take(self._what, amount)
                     return True
                 with suppress(TimeoutError):
@@ -65,9 +65,9 @@ class Gate:
         self._place.take(self._what, -amount)
         self._wake()
 
-    def _fits(self, amount: int) -> bool:
+    def _fits(self, amount: int, own: int) -> bool:
         taken = self._board.taken(self._what)
-        return taken + amount <= self._most or taken <= 0
+        return taken + amount <= self._most or taken <= own
 
     def _is_first(self, since: int) -> bool:
         forgotten = time.monotonic_ns() - int((self._seconds + _FORGOTTEN) * 1e9)

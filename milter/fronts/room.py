@@ -56,7 +56,7 @@ class Room:
         self.is_refused = False
 
     async def _reserve(self, octets: int) -> bool:
-        if not await self._memory.take(octets - self._reserved):
+        if not await self._memory.take(octets - self._reserved, own=self._reserved):
             return False
         self._reserved = octets
         return True

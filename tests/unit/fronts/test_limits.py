@@ -254,6 +254,15 @@ async def test_the_end_that_comes_during_the_wait_for_room(*, is_room: bool, cod
             assert (await client.reply()).startswith(code)
 
 
+async def test_a_wrong_size_with_little_memory() -> None:
+    """A mail larger than its client said gets the room of the largest one when nobody else has any, even where that is more than there ever is."""
+    async with stand(options=replace(TIGHT, memory_octets=2_000_000)) as built:
+        async with built.client() as client:
+            assert (await begun(client, size=500_000)).startswith("354 ")
+            assert (await client.say_octets(MEGA * 1_500 + b".\r\n")).startswith("250 ")
+        assert built.proxy.board.taken(Scarce.OCTETS) == 0
+
+
 async def test_many_large_mails_at_once() -> None:
     """Twelve large mails, room for two: all are delivered one after another, and never is more held than there is room."""
     async with stand(options=replace(TIGHT, memory_octets=3_100_000, wait_seconds=20)) as built:
