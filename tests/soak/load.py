@@ -100,6 +100,7 @@ class Link:
 
 async def ordinary(port: int, rate: float, seconds: float) -> dict[str, Any]:  # JSON
     """Mails at an even pace; how long each took, in ms."""
+    _prefer(0)
     times: list[float] = []
     codes: Counter[int] = Counter()
     stop = time.perf_counter() + seconds
@@ -210,6 +211,12 @@ def bound_mb(press: Press, idle_mb: float) -> float:
     return idle_mb + 2 * _MEMORY_OCTETS / 1e6 + 0.04 * (press.idle + press.slow + press.bulk)
 
 
+def _prefer(pid: int) -> None:
+    """What measures, and what it waits for, must not wait for the clients that press. Only root may say so."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, -10)
+
+
 def open_files(pid: int) -> int:
     """Open files of the tree."""
     count = 0
@@ -233,6 +240,7 @@ def service(folder: Path, press: Press) -> Iterator[Gateway]:
     }
     with flat_dns() as dns, running([sys.executable, "-m", "bench.sink", str(hop)], OTHER, folder / "sink.log") as sink:
         wait_for_220(hop, sink)
+        _prefer(sink.pid)
         with serving(folder, free_ports(1)[0], next_hop=hop, dns=dns.port, smtp=smtp, registry=["example"], policy="tag") as gateway:
             for one in tree(gateway.process.pid):
                 os.sched_setaffinity(one, {OWN})
@@ -309,7 +317,7 @@ def measure(folder: Path, press: Press) -> Felt:
             while around.poll() is None or large.poll() is None:
                 most, open_most = max(most, memory_mb(pid)), max(open_most, open_files(pid))
                 connections = max(connections, gateway.status_connections())
-                time.sleep(0.25)
+                time.sleep(1)
             loaded, bulky, heard = result(second), result(large), result(around)
         _wait_for(gateway, 0)
         calm = max(calm, _ordinary(folder, port, press, press.seconds), key=lambda one: float(one["p99"]))
