@@ -156,7 +156,7 @@ class Inbox(Generic[S]):
     def _go_on(self) -> None:
         """The end has not come: keep what is needed to find it."""
         buffer = self._buffer
-        if self._handed_on + len(buffer) > self._most:
+        if self._handed_on + len(buffer) - len(_END) + 1 > self._most:  # so much of the end of data may be there already
             self._is_skipping = True
             self.abandon()
         if self._is_skipping:

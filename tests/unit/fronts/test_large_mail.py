@@ -9,7 +9,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from milter.actions import edits, smtp_client, transaction
@@ -74,6 +74,7 @@ def received(octets: bytes, cuts: list[int], *, most: int = 1_000, sinks: bool =
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MAIL, MAIL, st.lists(st.integers(0, 400), max_size=30), st.sampled_from([30, 100, 1_000]))
+@example(first=b"x" * 38 + b"\r\n", second=b"x" * 45, cuts=[44], most=30)  # the end of data begins at the last octet that is allowed
 def test_what_is_handed_on_is_what_would_have_been_kept(small: None, first: bytes, second: bytes, cuts: list[int], most: int) -> None:
     """However the packets fall, a mail in pieces is the mail in one, dots removed, and the next one begins where it ends."""
     octets = first + b"\r\n.\r\n" + second + b"\r\n.\r\n"
