@@ -36,7 +36,7 @@ WATCH_SECONDS = 2.0
 COLLECT_SECONDS = 0.1
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF, _WELL = 0.1, 10.0, 60.0
 _SPARE = 8  # places on the board beside those of two crews
-AT_START_ALONE = ("smtp.listen", "workers", "data_dir", "metrics.listen")
+AT_START_ALONE = ("smtp.listen", "smtp.max_connections", "workers", "data_dir", "metrics.listen")
 
 
 @dataclass(slots=True)
@@ -207,6 +207,7 @@ class Parent:
                 raise ServiceError(next((one.failure for one in late if one.failure), "") or "a worker did not become ready")
         except BaseException:
             for one in new:
+                one.failure = one.failure or "given up"  # its death is ours
                 one.kill()
             raise
         for one in old:

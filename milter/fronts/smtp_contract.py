@@ -37,6 +37,7 @@ class Options:
     max_errors: int = 20
     max_received: int = 50
     max_in_flight: int = 100
+    large_octets: int = 1_048_576
     memory_octets: int = 134_217_728
     wait_seconds: float = 20.0
     idle_seconds: float = 300.0

@@ -186,9 +186,10 @@ class SmtpProxy:
         self.place.mark(slot, Stage.JUDGING, mail.queue_id)
         has_turn = False
         try:
-            has_turn = self._turns.take_now(1) or await self._turns.take(1)
-            if not has_turn:
-                raise _Busy
+            if len(mail.raw) <= self.options.large_octets:  # of large ones, which may wait long for a child, memory admits only so many
+                has_turn = self._turns.take_now(1) or await self._turns.take(1)
+                if not has_turn:
+                    raise _Busy
             decision = self._bypassed(mail, peer)
             if decision is None:
                 decision = await self._patience.wait(self._judge(mail), until)

@@ -263,6 +263,7 @@ def proxy_options(settings: Settings) -> Options:
         bypass_authenticated=smtp.bypass.authenticated,
         log_addresses=settings.log.addresses,
         own_connections=connections_with_handles(),
+        large_octets=settings.limits.large_octets,
         **same,
     )
 

@@ -67,7 +67,7 @@ class Smtp:
     )
     max_octets: int = _setting(52_428_800, "Largest mail that is taken, in octets; announced as SIZE.", least=65_536, most=1_073_741_824)
     max_recipients: int = _setting(1_000, "Most recipients of one mail; beyond it 452.", least=100, most=100_000)
-    max_connections: int = _setting(200, "Most connections at once to all workers; beyond it 421.", least=1, most=100_000)
+    max_connections: int = _setting(200, "Most connections at once to all workers; beyond it 421. A change needs a restart.", least=1, most=100_000)
     max_client_connections: int = _setting(
         50,
         "Most connections at once of one client (an IPv4 address, an IPv6 /64 network); beyond it 421. Does not hold for `trusted_peers`, which speak"
@@ -81,7 +81,11 @@ class Smtp:
     )
     max_received: int = _setting(50, "A mail with more Received fields goes round in a circle: 554 5.4.6.", least=10, most=1_000)
     max_in_flight: int = _setting(
-        100, "Most mails that are judged, delivered or stored at once by all workers; others wait `wait_seconds`, then 451.", least=1, most=100_000
+        100,
+        "Most mails that are judged, delivered or stored at once by all workers; others wait `wait_seconds`, then 451. Those larger than"
+        " `limits.large_octets` do not count: of them only so many are let in as `memory_octets` holds.",
+        least=1,
+        most=100_000,
     )
     memory_octets: int = _setting(
         134_217_728,

@@ -197,6 +197,26 @@ async def test_mails_in_flight() -> None:
     assert len(built.next_hop.mails) == 2
 
 
+async def test_large_mails_take_no_turn() -> None:
+    """A large mail may wait long for a child; small ones go on meanwhile, and it goes on beside them."""
+    async with stand(options=replace(OPTIONS, max_in_flight=1, wait_seconds=0.1, large_octets=1_000)) as built:
+        go_on, reached = asyncio.Event(), asyncio.Event()
+
+        async def judge(mail: Mail) -> Decision:
+            if len(mail.raw) > 1_000:
+                reached.set()
+                await go_on.wait()
+            return decision()
+
+        built.decide = judge
+        large = [asyncio.create_task(built.send(b"x" * 2_000)) for _ in range(2)]
+        await reached.wait()
+        assert (await built.send(b"y")).startswith("250 ")
+        go_on.set()
+        assert all(answer.startswith("250 ") for answer in await asyncio.gather(*large))
+        assert built.proxy.board.taken(Scarce.TURNS) == 0
+
+
 # -- memory --
 
 TIGHT = replace(OPTIONS, max_octets=3_000_000, memory_octets=4_000_000, wait_seconds=0.15)
