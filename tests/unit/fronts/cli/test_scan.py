@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from milter import pipeline
 from milter.fronts.cli.main import run
+from milter.identity import collect
 from tests.helpers.dns import DictResolver
 
 KEYS = ["id", "action", "would", "verdict", "insurer", "score", "reasons", "auth", "incomplete", "subject", "elapsed_ms"]
@@ -163,7 +163,7 @@ def test_our_own_bug_is_told_without_the_mail(capsys: Capture, monkeypatch: pyte
     def broken(*arguments: object) -> None:
         raise ValueError("anna@colleague.example")
 
-    monkeypatch.setattr(pipeline.identity_collect, "collect", broken)
+    monkeypatch.setattr(collect, "collect", broken)
     assert run(["scan", "--json", "plain.eml"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["incomplete"] == ["not judged, our own error: ValueError"]
