@@ -20,6 +20,7 @@ from milter.quarantine import files
 
 VERSION = 2
 BUSY_SECONDS = 10
+_TRIES = 100
 Identity = tuple[int, int]
 
 metadata = sa.MetaData()
@@ -86,7 +87,7 @@ def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> tuple[AsyncEngi
     status = os.stat(path)
     file = (status.st_dev, status.st_ino)
     result = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)), pool_size=4, max_overflow=0)
-    pragmas = (f"busy_timeout={int(busy_seconds * 1000)}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+    pragmas = (f"busy_timeout={int(busy_seconds * 1000)}", "synchronous=FULL", "secure_delete=ON")
 
     @event.listens_for(result.sync_engine, "connect")
     def prepare(connection: Any, record: object) -> None:  # Any: the driver's connection, adapted by SQLAlchemy
@@ -97,6 +98,7 @@ def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> tuple[AsyncEngi
             cursor = connection.cursor()
             for pragma in pragmas:
                 cursor.execute(f"PRAGMA {pragma}")
+            _write_ahead(cursor)
             cursor.close()
         except BaseException:
             connection.close()  # else its thread would never end
@@ -107,6 +109,21 @@ def engine(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> tuple[AsyncEngi
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
 
     return result, file
+
+
+def _write_ahead(cursor: Any) -> None:  # Any: the driver's cursor, adapted by SQLAlchemy
+    """Switch to the write-ahead log. In a new file two processes that do this at once hinder each other, and the pragma itself does not wait."""
+    for _ in range(_TRIES):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not code(error).startswith("SQLITE_BUSY"):
+                raise
+            cursor.execute("BEGIN IMMEDIATE")  # this does wait
+            cursor.execute("ROLLBACK")
+        else:
+            return
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def identity(path: Path) -> Identity | None:

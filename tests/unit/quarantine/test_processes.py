@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,17 @@ async def test_four_processes_at_once(tmp_path: Path) -> None:
         assert sorted(entry.id for entry in await store.list(Filter(limit=10_000))) == sorted(set(names))
         assert (len(names), await store.size()) == (800, (800, 800 * len(held.RAW)))
         assert await check(store) == ()
+
+
+async def test_a_new_database_that_another_process_makes_is_waited_for(tmp_path: Path) -> None:
+    """Two workers start at once with an empty folder: the one that comes second waits, although the switch to the write-ahead log does not."""
+    root = tmp_path / "q"
+    root.mkdir(mode=0o700)
+    (root / "index.sqlite").touch(mode=0o600)
+    with closing(sqlite3.connect(root / "index.sqlite", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        letting_go = threading.Timer(0.2, lambda: other.execute("ROLLBACK"))
+        letting_go.start()
+        async with await Store.open(root) as store:
+            assert await store.size() == (0, 0)
+        letting_go.join()
