@@ -42,11 +42,16 @@ class Service:
         """Start it, and wait until it listens."""
         with self.log.open("wb") as out:
             self.process = subprocess.Popen([*COMMAND, str(self.config)], stdout=out, stderr=out)
-        self.wait_for(lambda: self.lines("listening"))
+        try:
+            self.wait_for(lambda: self.lines("listening"))
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
         """The log so far."""
-        lines = [json.loads(line) for line in self.log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        lines = [json.loads(line) for line in self.log.read_text("utf-8").splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
         return [line for line in lines if event in ("", line["event"])]
 
     def wait_for(self, is_so: Callable[[], object]) -> None:
