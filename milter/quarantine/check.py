@@ -98,6 +98,14 @@ async def check(store: Store, *, reads_mails: bool = True) -> tuple[Fault, ...]:
     return (Fault(Kind.DATABASE), *found) if is_wrong else tuple(found)
 
 
+async def young(store: Store) -> int:
+    """How many files without an entry are passed over, because they may be mails on their way in."""
+    count = 0
+    for shard in await _shards(store):
+        count += sum(_may_be_under_way(store, one) for one in await unlisted(store, shard))
+    return count
+
+
 async def _faults(store: Store, *, reads_mails: bool, only: frozenset[str] | None = None) -> list[Fault]:
     faults: list[Fault] = []
     there: set[str] = set()
@@ -188,9 +196,9 @@ async def repair(store: Store, *, who: str, delete_orphans: bool = False) -> Rep
         for detail in ([f"damaged database kept as {kept}"] if kept else []) + (["total counted anew"] if recounted else []):
             await store.note(connection, who, "repair", ("",), detail)
     adopted: list[str] = []
-    removed = young = 0
+    removed = 0
+    passed_over = await young(store)
     for shard in await _shards(store):
-        young += sum(_may_be_under_way(store, one) for one in await unlisted(store, shard))
         doomed = []
         for one, kind in await _strays(store, shard):
             if kind in (Kind.UNFINISHED, Kind.DELETED) or delete_orphans:
@@ -200,7 +208,7 @@ async def repair(store: Store, *, who: str, delete_orphans: bool = False) -> Rep
         await _remove(store, doomed, who)
         removed += len(doomed)
     rewritten = await _rewrite(store, who)
-    return Repair(tuple(adopted), rewritten, removed, recounted, kept, young, await check(store))
+    return Repair(tuple(adopted), rewritten, removed, recounted, kept, passed_over, await check(store))
 
 
 async def _adopt(store: Store, found: Found, who: str) -> bool:

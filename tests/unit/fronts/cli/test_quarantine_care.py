@@ -152,6 +152,8 @@ def test_young_files_are_told(names: list[str], capsys: Out, monkeypatch: pytest
     forget(names[0])
     assert call("repair") == 0
     assert capsys.readouterr().out.endswith("files younger than a minute, passed over: 1; run this again then\n")
+    assert call("check") == 0
+    assert capsys.readouterr().err == "files younger than a minute, passed over: 1; run this again then\n"
 
 
 def elsewhere() -> str:
