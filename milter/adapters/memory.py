@@ -23,8 +23,15 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    _trim()
     gc.set_threshold(20_000, 20, 20)
     with contextlib.suppress(OSError, AttributeError):  # another C library
         libc = ctypes.CDLL("libc.so.6")
         for parameter, octets in ((_M_TRIM_THRESHOLD, _KEPT), (_M_TOP_PAD, _STEP), (_M_MMAP_THRESHOLD, _LARGE)):
             libc.mallopt(parameter, octets)
+
+
+def _trim() -> None:
+    """Give back what the loading before has left between the living: forked processes would have it too."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
