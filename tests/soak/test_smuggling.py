@@ -165,7 +165,7 @@ async def test_never_a_second_mail(mode: Literal["reject", "normalise"], report:
     next_hop = Tapped()
     contents: dict[int, bytes] = {}
     heard: dict[int, str] = {}
-    async with stand(next_hop, Options("gw.example", line_ends=mode)) as built:
+    async with stand(next_hop, Options("gw.example", line_ends=mode, max_mails=MAILS)) as built:
         share = MAILS // CLIENTS
         await asyncio.gather(*(attack(built, range(share * n, share * (n + 1)), contents, heard) for n in range(CLIENTS)))
         assert not built.bugs
